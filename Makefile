@@ -1,0 +1,306 @@
+# snag: `make help` says what there is.  Every source is listed by name: a file that is not in a list is not built.
+#
+#   BUILD=DIR     where everything goes (build)
+#   SAN=1         with AddressSanitizer and UBSan, into $(BUILD)/san;  SAN=thread: ThreadSanitizer, $(BUILD)/tsan
+#   V=1           show the commands
+#
+# Nothing here asks pkg-config before a recipe needs it, so that `make demo` and `make check` work on a machine that has
+# git and make only: they run scripts/deps first, and then this file again.
+
+BUILD ?= build
+SAN ?=
+B := $(BUILD)$(if $(SAN),/$(if $(filter thread,$(SAN)),tsan,san))
+
+CC = gcc
+AR = ar
+OBJCOPY = objcopy
+PKG_CONFIG = pkg-config
+PREFIX ?= /usr/local
+
+# --- Sources, by product -----------------------------------------------------------------------------------------
+
+ENGINE_SRC = inject/engine/call.c inject/engine/board.c inject/engine/decide.c
+PLAN_SRC = inject/plan/plan.c inject/plan/plan_file.c inject/plan/parse.c inject/plan/parse_action.c \
+	inject/plan/parse_trigger.c inject/plan/parse_value.c inject/plan/parse_check.c inject/plan/diag.c \
+	inject/plan/names.c inject/plan/duration.c inject/plan/describe.c inject/plan/page.c \
+	inject/plan/check.c inject/plan/faults.c
+RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/session.c inject/run/steps.c \
+	inject/run/events.c inject/run/preload.c inject/run/reach.c inject/run/attach.c inject/run/boardfile.c \
+	inject/run/spawn.c inject/run/tree.c inject/run/proc.c inject/run/output.c inject/run/ready.c \
+	inject/run/endpoint.c inject/run/client.c inject/run/probe.c inject/run/verdict.c inject/run/summary.c \
+	inject/run/say.c
+TRACE_SRC = inject/trace/drain.c inject/trace/jsonl.c inject/trace/address.c
+SNAG_SRC = inject/main.c $(RUN_SRC) $(TRACE_SRC) $(PLAN_SRC) $(ENGINE_SRC)
+
+SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/fds.c shim/scene.c shim/hook.c \
+	shim/wrap_socket.c shim/wrap_fd.c shim/wrap_wait.c shim/wrap_exec.c shim/wrap_syscall.c
+SHIM_ENGINE_SRC = $(ENGINE_SRC)
+
+LISTENER_SRC = listener/listener.c listener/bind.c listener/loop.c listener/round.c listener/policy.c listener/shed.c \
+	listener/error.c listener/option.c listener/report.c
+LISTENER_MAP = listener/evconnlistener.map
+ECHO_SRC = listener/examples/echo.c
+
+# Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
+UNIT_TESTS = harness
+TEST_engine = $(ENGINE_SRC)
+TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
+TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
+TEST_run = $(filter-out inject/main.c,$(SNAG_SRC))
+LISTENER_TESTS = listener listener_policy listener_thread listener_sweep
+LISTENER_TEST_SRC = $(LISTENER_SRC) tests/unit/listener_world.c tests/unit/listener_faults.c
+TEST_listener = $(LISTENER_TEST_SRC)
+TEST_listener_policy = $(LISTENER_TEST_SRC)
+TEST_listener_thread = $(LISTENER_TEST_SRC)
+TEST_listener_sweep = $(LISTENER_TEST_SRC)
+
+# Tests of libsnag.so, which start themselves again with it, and libraries that they preload beside it.
+SHIM_TESTS = calls shim_guest shim_accept shim_exhaust shim_count shim_process shim_start shim_record
+SHIM_TEST_LIBS = preload_early preload_malloc preload_accept
+SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) $(PLAN_SRC)
+$(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
+
+# Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
+CLI_PROGRAMS = free_port
+LIBS_tiny_static = -static
+LIBS_tiny_asan = -fsanitize=address
+
+# Shell tests: each file is run in a process of its own by tests/run.
+CLI_TESTS = tests/cli/harness_test.sh
+SERVER_TESTS = 
+
+# --- Flags -------------------------------------------------------------------------------------------------------
+
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wconversion -Werror
+CFLAGS ?= -O2 -g
+SNAG_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) -I. -Iinject -Ilistener -pthread
+SNAG_LDFLAGS = -pthread
+
+SAN_FLAGS = $(if $(SAN),$(if $(filter thread,$(SAN)),-fsanitize=thread,\
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined) -fno-omit-frame-pointer)
+# The run-time library goes into the program: libsnag.so has to be the first library that is preloaded.
+SAN_LINK = $(SAN_FLAGS) $(if $(SAN),$(if $(filter thread,$(SAN)),-static-libtsan,-static-libasan -static-libubsan))
+
+# $(call pkg,cflags|libs,PACKAGES): asked once, and not before a recipe uses it.
+pkg_key = pkg_$1_$(subst $() ,_,$2)
+pkg_ask = $(shell $(PKG_CONFIG) --$1 $2)$(if $(filter-out 0,$(.SHELLSTATUS)),\
+	$(error $2 not found by $(PKG_CONFIG): scripts/deps build installs what is missing))
+pkg = $(if $(filter undefined,$(flavor $(pkg_key))),$(eval $(pkg_key) := $(call pkg_ask,$1,$2)))$($(pkg_key))
+
+EVENT_PKGS = libevent_core libevent_extra libevent_openssl libevent_pthreads
+SNAG_PKGS = $(EVENT_PKGS) openssl jansson
+
+# --- Goals -------------------------------------------------------------------------------------------------------
+
+.DEFAULT_GOAL = all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all tests demo check bench bench-listener lint format sources install clean help FORCE
+
+PRODUCTS = 
+UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/%_test)
+CLI_BINARIES = $(CLI_PROGRAMS:%=$(B)/tests/%)
+
+all: $(PRODUCTS)
+
+tests: $(UNIT_PROGRAMS) $(CLI_BINARIES) $(B)/tests/harness_sample
+
+again = +@$(MAKE) --no-print-directory BUILD=$(BUILD)
+
+demo:
+	@scripts/deps build demo
+	$(again) all $(B)/demo-client $(B)/tests/free_port
+	@BUILD_DIR=$(B) scripts/demo
+
+check:
+	@scripts/deps build test
+	$(again) all tests
+	@BUILD_DIR=$(B) tests/run $(if $(SAN),,lint) $(UNIT_PROGRAMS) $(CLI_TESTS) $(SERVER_TESTS)
+
+bench:
+	@scripts/deps build bench
+	$(again) all $(B)/bench-accept
+	@BUILD_DIR=$(B) scripts/bench
+	@echo
+	$(again) bench-listener
+
+bench-listener:
+	@scripts/deps build bench
+	$(again) all $(B)/bench-listener
+	@BUILD_DIR=$(B) scripts/bench-listener
+
+lint:
+	@scripts/deps build lint
+	@scripts/lint
+
+format:
+	@scripts/deps lint
+	@find inject shim listener tests scripts -name '*.[ch]' -exec clang-format -i {} +
+
+# Every file that some list above names, for scripts/lint, which looks for files that none does.
+sources:
+	@printf '%s\n' $(sort $(SNAG_SRC) $(SHIM_SRC) $(SHIM_ENGINE_SRC) $(LISTENER_SRC) $(ECHO_SRC) \
+		$(foreach test,$(UNIT_TESTS),tests/unit/$(test)_test.c $(TEST_$(test))) tests/unit/harness.c \
+		tests/unit/harness_sample.c $(CLI_PROGRAMS:%=tests/cli/servers/%.c) $(SHIM_TEST_LIBS:%=tests/unit/%.c) scripts/demo-client.c tests/bench/accept.c \
+		listener/bench/listener.c \
+		$(CLI_TESTS) $(SERVER_TESTS))
+
+install: all
+	install -D -m 755 $(B)/snag $(DESTDIR)$(PREFIX)/bin/snag
+	install -D -m 755 $(B)/libsnag.so $(DESTDIR)$(PREFIX)/lib/snag/libsnag.so
+	install -D -m 755 $(B)/libevconnlistener.so $(DESTDIR)$(PREFIX)/lib/libevconnlistener.so
+	install -D -m 644 $(B)/libevconnlistener.a $(DESTDIR)$(PREFIX)/lib/libevconnlistener.a
+	install -D -m 644 listener/evconnlistener.h $(DESTDIR)$(PREFIX)/include/evconnlistener.h
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo 'make            build everything into $(BUILD)/'
+	@echo 'make demo       the main job on the bundled listener and on nginx, redis-server and memcached'
+	@echo 'make check      lint, unit tests, command-line tests, tests on real servers; the last line says how many passed'
+	@echo 'make bench      what a wrapped call costs, beside the plain call and beside libfiu'
+	@echo 'make lint       clang-format, clang-tidy, cppcheck;   make format   lays the sources out'
+	@echo 'make install    into $$(DESTDIR)$(PREFIX): snag, the libraries, the header'
+	@echo 'make clean      remove $(BUILD)/'
+	@echo 'SAN=1 (ASan, UBSan), SAN=thread (TSan), V=1 (show the commands), BUILD=DIR'
+
+# --- Rules -------------------------------------------------------------------------------------------------------
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '[ %-3s ] %s\n' '$1' '$(patsubst $(B)/%,%,$2)')
+
+# Objects depend on this file, which changes when the flags or the compiler do.
+FLAGS_NOW := $(CC) $(CFLAGS) $(CPPFLAGS) $(SNAG_CFLAGS) $(SAN_FLAGS) $(LDFLAGS)
+$(B)/flags: FORCE
+	@mkdir -p $(@D); echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
+FORCE:
+
+COMPILE = $(CC) $(SNAG_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP
+
+# Three ways to compile a file: for our programs, for our programs' tests, and for a library that other people's
+# programs load (never with a sanitizer: the program would not have its run-time).
+$(B)/obj/%.o: %.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(SAN_FLAGS) $(call pkg,cflags,$(SNAG_PKGS)) -c -o $@ $<
+
+$(B)/obj/tests/%.o: tests/%.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(SAN_FLAGS) $(call pkg,cflags,$(SNAG_PKGS) cmocka) -c -o $@ $<
+
+PIC = -fPIC -fvisibility=hidden -ftls-model=initial-exec
+# After each system call the processor's predictions are cold, so every call and jump that the shim saves counts: this is
+# 6 ns of the 22 that a rule costs which does not fire.
+SHIM_OPT = -O3 -flto=auto -fno-plt -fno-semantic-interposition
+$(B)/pic/%.o: %.c $(B)/flags
+	$(call say,PIC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) $(PIC) -c -o $@ $<
+
+$(B)/pic/%.o: %.S $(B)/flags
+	$(call say,AS,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -I. -Iinject -g -fPIC -MMD -MP -c -o $@ $<
+
+objects = $(patsubst %,$(B)/obj/%.o,$(basename $1))
+pic_objects = $(patsubst %,$(B)/pic/%.o,$(basename $1))
+link = $(CC) $(SAN_LINK) $(SNAG_LDFLAGS) $(CFLAGS) $(LDFLAGS)
+
+$(B)/snag: $(call objects,$(SNAG_SRC))
+	$(call say,LD,$@)
+	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS)) $(LDLIBS)
+
+# The shim exports the names of calls.def and of shim/exports.def, and needs libc alone.
+SHIM_DEFS = inject/engine/calls.def $(wildcard shim/exports.def)
+$(B)/shim.map: $(SHIM_DEFS) scripts/shim-map
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)scripts/shim-map $(SHIM_DEFS) > $@
+
+$(call pic_objects,$(SHIM_SRC) $(SHIM_ENGINE_SRC)): PIC += $(SHIM_OPT)
+$(B)/libsnag.so: $(call pic_objects,$(SHIM_SRC) $(SHIM_ENGINE_SRC)) $(B)/shim.map
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -pthread $(CFLAGS) $(SHIM_OPT) $(LDFLAGS) -Wl,--version-script=$(B)/shim.map -Wl,-z,defs -Wl,-z,now \
+		-Wl,-z,noexecstack -Wl,-soname,libsnag.so -Wl,--as-needed -o $@ $(filter %.o,$^)
+
+# Without libevent: it takes the functions of the one that the program has (listener/libevent.h).
+$(B)/libevconnlistener.so: $(call pic_objects,$(LISTENER_SRC)) $(LISTENER_MAP)
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -pthread $(CFLAGS) $(LDFLAGS) -Wl,--version-script=$(LISTENER_MAP) -Wl,-z,lazy \
+		-Wl,-soname,libevconnlistener.so.1 -o $@.tmp $(filter %.o,$^)
+	$(Q)ln -sf $(@F) $@.1; mv $@.tmp $@
+
+# One relocatable object and not an archive: of an archive the linker takes only what an earlier file asks for, and in a
+# program that uses evhttp it is libevent, which comes later, that asks.  Weak, so that naming it twice does no harm.
+$(B)/libevconnlistener.a: $(call objects,$(LISTENER_SRC)) $(LISTENER_MAP)
+	$(call say,LD,$@)
+	$(Q)$(CC) -r -nostdlib -o $@.tmp $(filter %.o,$^)
+	$(Q)sed -n 's/^ *\(evconnlistener_[a-z_]*\);$$/\1/p' $(LISTENER_MAP) > $@.names; echo _.stapsdt.base >> $@.names
+	$(Q)$(OBJCOPY) --keep-global-symbols=$@.names --weaken-symbols=$@.names $@.tmp $@; rm $@.tmp $@.names
+
+$(B)/listener-echo: $(call objects,$(ECHO_SRC)) $(B)/libevconnlistener.a
+	$(call say,LD,$@)
+	$(Q)$(link) -o $@ $^ $(call pkg,libs,libevent_core libevent_pthreads)
+
+# One rule a unit test, from its list of sources.
+define unit_test
+$(B)/tests/$1_test: $(call objects,tests/unit/$1_test.c tests/unit/harness.c $(TEST_$1))
+endef
+$(foreach test,$(UNIT_TESTS),$(eval $(call unit_test,$(test))))
+# The listener's tests make these calls fail (tests/unit/listener_faults.h).
+LISTENER_WRAPPED = socket setsockopt bind listen accept accept4 fcntl eventfd calloc event_add event_assign pthread_mutex_lock
+$(LISTENER_TESTS:%=$(B)/tests/%_test): LDFLAGS += $(LISTENER_WRAPPED:%=-Wl,--wrap=%)
+
+# One that finds no room for the board.
+$(B)/tests/run_test: LDFLAGS += -Wl,--wrap=posix_fallocate
+
+$(B)/tests/harness_sample: $(call objects,tests/unit/harness_sample.c tests/unit/harness.c)
+$(B)/tests/harness_test: | $(B)/tests/harness_sample
+$(SHIM_TESTS:%=$(B)/tests/%_test): | $(B)/libsnag.so $(SHIM_TEST_LIBS:%=$(B)/tests/%.so)
+
+$(B)/tests/%.so: tests/unit/%.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -shared -fPIC -o $@ $<
+
+$(UNIT_PROGRAMS) $(B)/tests/harness_sample:
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS) cmocka) -ldl
+
+# Programs that get libsnag.so preloaded as a stranger's would: without sanitizers.
+$(B)/tests/%: tests/cli/servers/%.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -o $@ $< -pthread $(LIBS_$*) -ldl
+
+# One web server on libevent's evhttp, with its listener and with ours, linked in each way that there is.
+LINK_evhttp = $(call pkg,libs,libevent)
+LINK_evhttp_core = $(call pkg,libs,libevent_core libevent_extra)
+LINK_evhttp_shared = -L$(B) -Wl,--no-as-needed -levconnlistener $(call pkg,libs,libevent)
+LINK_evhttp_archive = $(SAN_LINK) $(B)/libevconnlistener.a $(call pkg,libs,libevent)
+LINK_evhttp_static = -static $(B)/libevconnlistener.a $(call pkg,libs,libevent) 2>/dev/null
+$(patsubst %,$(B)/tests/%,$(filter evhttp%,$(CLI_PROGRAMS))): tests/cli/servers/evhttp.c $(B)/flags $(B)/libevconnlistener.so \
+		$(B)/libevconnlistener.a
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(LINK_$(@F))
+
+$(B)/demo-client: scripts/demo-client.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -o $@ $<
+
+$(B)/bench-accept: tests/bench/accept.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -o $@ $<
+
+$(B)/bench-listener: listener/bench/listener.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(call pkg,libs,libevent_core)
+
+-include $(shell [ -d $(B) ] && find $(B) -name '*.d')
