@@ -1,0 +1,138 @@
+#include "board.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Everything starts on a line of its own. */
+static uint64_t align_line(uint64_t offset)
+{
+    return (offset + 63) & ~UINT64_C(63);
+}
+
+/* Where the parts are: the same for every board of this build, so that a board can be checked by comparing. */
+static void lay_out(struct board *board, uint32_t ring_count)
+{
+    board->rules_at = align_line(sizeof *board);
+    board->tallies_at = align_line(board->rules_at + RULE_MAX * sizeof(struct rule));
+    board->strings_at = align_line(board->tallies_at + RULE_MAX * sizeof(struct tally));
+    board->rings_at = (board->strings_at + BOARD_STRINGS + 4095) & ~UINT64_C(4095);
+    board->ring_count = ring_count;
+    board->size = board->rings_at + ring_count * sizeof(struct ring);
+}
+
+size_t board_size(void)
+{
+    struct board board = {0};
+    lay_out(&board, BOARD_RINGS);
+    return board.size;
+}
+
+/* Calls that free descriptors matter to rules that count by descriptor and to those that run out of them. */
+static void set_wanted(struct board *board, const struct rule *rule)
+{
+    for (enum call call = 0; call < CALL_COUNT; call++)
+        if (rule_names(rule, call))
+            board->wanted[call] |= WANT_RULE;
+    /* accept4's EINVAL is said again to the accept that a program falls back to. */
+    if (rule_names(rule, CALL_accept4) && (rule->actions & ACT_FAIL) && rule->error == EINVAL)
+        board->wanted[CALL_accept] |= WANT_RULE;
+    if (rule_exhausts(rule) || rule->scope == PER_FD) {
+        board->wanted[CALL_close] |= WANT_FREES;
+        board->wanted[WANTED_FREES] |= WANT_FREES;
+    }
+}
+
+/* What a program does not do between an accept4 that failed and the accept that it falls back to. */
+static void set_wanted_breaks(struct board *board)
+{
+    static const enum call breaks[] = {CALL_listen,  CALL_close,      CALL_poll,        CALL_ppoll,       CALL_select,
+                                       CALL_pselect, CALL_epoll_wait, CALL_epoll_pwait, CALL_epoll_pwait2};
+    for (size_t i = 0; i < sizeof breaks / sizeof breaks[0]; i++)
+        board->wanted[breaks[i]] |= WANT_BREAK;
+    board->wanted[WANTED_FREES] |= WANT_BREAK;
+}
+
+void board_watch_ready(struct board *board, bool on)
+{
+    static const enum call watched[] = {
+        CALL_listen,    CALL_accept,     CALL_accept4,     CALL_poll,         CALL_ppoll, CALL_select, CALL_pselect,
+        CALL_epoll_ctl, CALL_epoll_wait, CALL_epoll_pwait, CALL_epoll_pwait2, CALL_close, CALL_fcntl};
+    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++) {
+        unsigned char *wanted = &board->wanted[watched[i]];
+        *wanted = (unsigned char)(on ? *wanted | WANT_READY : *wanted & ~WANT_READY);
+    }
+    unsigned char *frees = &board->wanted[WANTED_FREES];
+    *frees = (unsigned char)(on ? *frees | WANT_READY : *frees & ~WANT_READY);
+}
+
+struct board *board_make(void *memory, size_t size, const struct rule_set *set, uint64_t start_ns)
+{
+    struct board *board = memory;
+    lay_out(board, BOARD_RINGS);
+    if (size < board->size || set->count > RULE_MAX || set->strings_size > BOARD_STRINGS)
+        return NULL;
+    board->format = BOARD_FORMAT;
+    board->header_size = sizeof *board;
+    board->seed = set->seed;
+    board->start_ns = start_ns;
+    board->rule_count = set->count;
+    board->strings_size = set->strings_size ? set->strings_size : 1;
+    memcpy(board_rules(board), set->rules, set->count * sizeof set->rules[0]);
+    memcpy((char *)memory + board->strings_at, set->strings, set->strings_size);
+    for (uint32_t i = 0; i < set->count; i++)
+        set_wanted(board, &set->rules[i]);
+    if (board->wanted[CALL_accept] & WANT_RULE)
+        set_wanted_breaks(board);
+    atomic_store(&board_ring(board, RING_SHARED)->owner, 1);
+    atomic_thread_fence(memory_order_release);
+    board->magic = BOARD_MAGIC;
+    return board;
+}
+
+/* Strings are read with no length, so each must end inside the area; the area's last byte is checked to be 0. */
+static bool rule_in_bounds(const struct board *board, const struct rule *rule)
+{
+    const uint32_t strings[] = {rule->path, rule->comm, rule->thread, rule->label, rule->text};
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
+        if (strings[i] >= board->strings_size)
+            return false;
+    return rule->tally < RULE_MAX && rule->scope <= PER_SITE;
+}
+
+static bool terminated(const char *text, size_t size)
+{
+    return memchr(text, 0, size) != NULL;
+}
+
+const char *board_fault(const void *memory, size_t size)
+{
+    const struct board *board = memory;
+    struct board expected = {0};
+    if (size < sizeof *board)
+        return "truncated";
+    if (board->magic != BOARD_MAGIC)
+        return "not a board";
+    if (board->format != BOARD_FORMAT || board->header_size != sizeof *board)
+        return "made by another version of snag";
+    if (board->ring_count == 0 || board->ring_count > BOARD_RINGS)
+        return "damaged: number of rings";
+    lay_out(&expected, board->ring_count);
+    if (board->rules_at != expected.rules_at || board->tallies_at != expected.tallies_at ||
+        board->strings_at != expected.strings_at || board->rings_at != expected.rings_at ||
+        board->size != expected.size)
+        return "damaged: offsets";
+    if (board->size > size)
+        return "truncated";
+    if (board->rule_count > RULE_MAX || board->strings_size == 0 || board->strings_size > BOARD_STRINGS ||
+        board->lease_at > sizeof *board - sizeof(uint32_t) || board->lease_at % sizeof(uint32_t) != 0)
+        return "damaged: counts";
+    const char *base = memory;
+    if (base[board->strings_at] != 0 || base[board->strings_at + board->strings_size - 1] != 0 ||
+        !terminated(board->board_path, sizeof board->board_path) ||
+        !terminated(board->shim_path, sizeof board->shim_path))
+        return "damaged: strings";
+    for (uint32_t i = 0; i < board->rule_count; i++)
+        if (!rule_in_bounds(board, (const struct rule *)(const void *)(base + board->rules_at) + i))
+            return "damaged: a rule";
+    return NULL;
+}

@@ -1,0 +1,95 @@
+/*
+ * decide.h - the one function that decides what happens to a call.
+ *
+ * Pure as far as a decision can be: it reads the rules, advances counters, and asks the backend about the call only
+ * when a filter needs it.  No I/O, no malloc, no lock.  Async-signal-safe and thread-safe.
+ */
+#ifndef SNAG_DECIDE_H
+#define SNAG_DECIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "board.h"
+
+/* What a socket's own address is, as the filters compare it. */
+struct scene_address {
+    uint16_t family; /* AF_INET, AF_INET6, AF_UNIX, ...; 0: not a socket, or not known */
+    uint16_t port;   /* host order */
+    uint8_t bytes[16];
+    char path[ADDRESS_PATH_MAX + 2]; /* AF_UNIX: terminated, '@' first if abstract, "" if unnamed */
+};
+
+/* A thread's last accept4 that failed with EINVAL or ENOSYS: the accept that follows on the same descriptor is the
+ * same logical call.  Kept by the backend, one a thread, zeroed at first; decide_note() and decide() maintain it. */
+struct fallback {
+    int32_t fd;
+    int32_t error; /* 0: none */
+    uint32_t rule; /* index + 1 of the rule that injected it; 0: the kernel said so */
+    uint32_t nth;
+};
+
+struct scene;
+
+/* What decide() may ask a backend about a call.  Each must be async-signal-safe and leave errno alone. */
+struct scene_ops {
+    /* The counter that holds RULE's ordinal in the scope it asks for (not PER_TREE); NULL: uncountable, no match. */
+    _Atomic uint32_t *(*counter)(const struct scene *scene, uint32_t rule, enum rule_scope scope);
+    /* The socket's own address; for bind, the one that is asked for; for socket, the family alone. */
+    void (*address)(const struct scene *scene, struct scene_address *out);
+    /* Whether a connection waits on the listening descriptor. */
+    bool (*pending)(const struct scene *scene);
+    /* The process's name, and the thread's (comm, at most 15 bytes), terminated into OUT. */
+    void (*comm)(const struct scene *scene, char out[16]);
+    void (*thread)(const struct scene *scene, char out[16]);
+    /* CLOCK_MONOTONIC, ns. */
+    uint64_t (*now)(const struct scene *scene);
+    /*
+     * Whether a descriptor was closed since RULE's EMFILE or ENFILE first struck in this process and has not been taken
+     * again.  FIRING says whether the rule is about to fire; when it is not, its memory of the strike is dropped.
+     */
+    bool (*room)(const struct scene *scene, uint32_t rule, bool firing);
+};
+
+/* A call that is about to be made. */
+struct scene {
+    const struct scene_ops *ops;
+    enum call call;
+    int fd;           /* -1: it names none */
+    bool has_address; /* the caller wants the peer's address (accept, accept4) */
+    bool struck; /* some rule's EMFILE or ENFILE has struck in this process, so ops->room has something to forget */
+    struct fallback *fallback; /* this thread's, or NULL where nothing falls back */
+};
+
+/* What is to happen to it. */
+struct decision {
+    const struct rule *rule; /* NULL: nothing, make the call */
+    uint32_t index;          /* of the rule */
+    uint32_t nth;            /* its ordinal, from 1 */
+    bool yielded;            /* the rule fired but EMFILE or ENFILE gives way: make the call, and report it so */
+    bool repeated;           /* the other half of a logical call: report EINVAL again, count nothing */
+};
+
+/*
+ * Decides about the call in SCENE: all filters, then the ordinal of every matching rule, then when, prob and times;
+ * the first that triggers acts.  Fills OUT and returns true if a rule acts or yields.  Nothing fires and nothing counts
+ * while the board is paused or snag is gone.
+ */
+bool decide(struct board *board, const struct scene *scene, struct decision *out);
+
+/* Takes back the injection of DECISION and counts it as missed: the kernel had nothing to consume or tamper with. */
+void decide_missed(struct board *board, const struct decision *decision);
+
+/* Tells a thread's FALLBACK what CALL on FD ended with: ERROR 0 for success; DECISION, or NULL if no rule acted. */
+void decide_note(struct fallback *fallback, enum call call, int fd, int error, const struct decision *decision);
+
+/* Returns whether ORDINAL is one of when='s: first, first+step, ... up to last.  Exposed for tests and for `check`. */
+bool rule_when(const struct rule *rule, uint32_t ordinal);
+
+/* Returns the 64-bit draw of prob= for rule number RULE at ORDINAL: a pure function. */
+uint64_t rule_draw(uint64_t seed, uint32_t rule, uint32_t ordinal);
+
+/* Returns whether TEXT matches GLOB: `*`, `?`, `[a-z]`, `[!a]`, `\` quotes.  No recursion. */
+bool glob_match(const char *glob, const char *text);
+
+#endif

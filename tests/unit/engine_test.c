@@ -1,0 +1,713 @@
+/*
+ * engine_test.c - decisions on a board in plain memory, against oracles that are too simple to be wrong.
+ */
+#include "harness.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "engine/decide.h"
+
+/* --- A board, and a backend whose every answer the test sets ------------------------------------------------------ */
+
+static struct rule_set set;
+
+static struct fake {
+    struct scene_address address;
+    bool pending, room;
+    char comm[16], thread[16];
+    uint64_t now;
+    _Atomic uint32_t counter;
+    int asked; /* questions so far */
+} fake;
+
+static _Atomic uint32_t *fake_counter(const struct scene *scene, uint32_t rule, enum rule_scope scope)
+{
+    (void)scene, (void)rule;
+    return scope == PER_SITE ? NULL : &fake.counter;
+}
+
+static void fake_address(const struct scene *scene, struct scene_address *out)
+{
+    (void)scene;
+    fake.asked++;
+    *out = fake.address;
+}
+
+static bool fake_pending(const struct scene *scene)
+{
+    (void)scene;
+    fake.asked++;
+    return fake.pending;
+}
+
+static void fake_comm(const struct scene *scene, char out[16])
+{
+    (void)scene;
+    memcpy(out, fake.comm, 16);
+}
+
+static void fake_thread(const struct scene *scene, char out[16])
+{
+    (void)scene;
+    memcpy(out, fake.thread, 16);
+}
+
+static uint64_t fake_now(const struct scene *scene)
+{
+    (void)scene;
+    return fake.now;
+}
+
+static bool fake_room(const struct scene *scene, uint32_t rule, bool firing)
+{
+    (void)scene, (void)rule;
+    return firing && fake.room;
+}
+
+static const struct scene_ops fake_ops = {fake_counter, fake_address, fake_pending, fake_comm,
+                                          fake_thread,  fake_now,     fake_room};
+
+/* A rule that names accept4 and accept and fails with EMFILE each time; the test changes what it is about. */
+static struct rule *add_rule(void)
+{
+    struct rule *rule = &set.rules[set.count];
+    memset(rule, 0, sizeof *rule);
+    rule->calls[0] = UINT64_C(1) << CALL_accept4 | UINT64_C(1) << CALL_accept;
+    rule->actions = ACT_FAIL;
+    rule->error = EMFILE;
+    rule->sticky = 1;
+    rule->first = rule->step = 1;
+    rule->last = UINT32_MAX;
+    rule->probability = UINT64_MAX;
+    rule->times = UINT64_MAX;
+    rule->tally = set.count++;
+    return rule;
+}
+
+static uint32_t add_string(const char *text)
+{
+    if (set.strings_size == 0)
+        set.strings_size = 1;
+    uint32_t at = set.strings_size;
+    memcpy(set.strings + at, text, strlen(text) + 1);
+    set.strings_size += (uint32_t)strlen(text) + 1;
+    return at;
+}
+
+static struct board *begin(void)
+{
+    size_t size = board_size();
+    void *memory = aligned_alloc(4096, (size + 4095) & ~(size_t)4095);
+    assert_non_null(memory);
+    memset(memory, 0, size);
+    struct board *board = board_make(memory, size, &set, 1000);
+    assert_non_null(board);
+    board->lease_at = offsetof(struct board, lease_mutex);
+    board->lease_mutex[0] = 1;
+    assert_null(board_fault(memory, size));
+    return board;
+}
+
+static struct scene accept4_scene(void)
+{
+    return (struct scene){.ops = &fake_ops, .call = CALL_accept4, .fd = 5, .has_address = true};
+}
+
+/* Decides once about CALL on FD; returns the acting rule's number from 1, 0 for none. */
+static unsigned decide_about(struct board *board, enum call call, int fd)
+{
+    struct decision decision;
+    struct scene scene = accept4_scene();
+    scene.call = call;
+    scene.fd = fd;
+    return decide(board, &scene, &decision) ? decision.index + 1 : 0;
+}
+
+static unsigned decide_once(struct board *board)
+{
+    return decide_about(board, CALL_accept4, 5);
+}
+
+/* --- when=, prob=, times= ----------------------------------------------------------------------------------------- */
+
+/* Walks first, first+step, ... as the manual of strace says it, and marks what it meets. */
+static void oracle(const struct rule *rule, bool fires[64])
+{
+    memset(fires, 0, 64 * sizeof fires[0]);
+    for (uint64_t n = rule->first; n < 64 && n <= rule->last; n += rule->step) {
+        fires[n] = true;
+        if (rule->step == 0)
+            return;
+    }
+}
+
+static void when_agrees_with_a_walk(void **state)
+{
+    (void)state;
+    struct rule rule = {0};
+    for (rule.first = 1; rule.first < 12; rule.first++)
+        for (rule.last = rule.first; rule.last < 40; rule.last++)
+            for (rule.step = 0; rule.step < 9; rule.step++) {
+                bool fires[64];
+                oracle(&rule, fires);
+                for (uint32_t n = 1; n < 64; n++)
+                    if (rule_when(&rule, n) != fires[n])
+                        fail_msg("when=%u..%u+%u at %u", rule.first, rule.last, rule.step, n);
+            }
+}
+
+static void when_reaches_the_last_ordinal(void **state)
+{
+    (void)state;
+    struct rule rule = {.first = UINT32_MAX, .last = UINT32_MAX, .step = 0};
+    assert_true(rule_when(&rule, UINT32_MAX));
+    assert_false(rule_when(&rule, UINT32_MAX - 1));
+    rule = (struct rule){.first = 3, .last = UINT32_MAX, .step = UINT32_MAX};
+    assert_true(rule_when(&rule, 3));
+    assert_false(rule_when(&rule, 4));
+}
+
+static void prob_is_pure_and_fair(void **state)
+{
+    (void)state;
+    unsigned below = 0;
+    for (uint32_t n = 1; n <= 100000; n++) {
+        assert_true(rule_draw(42, 1, n) == rule_draw(42, 1, n));
+        below += rule_draw(42, 1, n) < UINT64_MAX / 20;
+    }
+    assert_in_range(below, 4700, 5300);
+    assert_true(rule_draw(42, 1, 1) != rule_draw(43, 1, 1));
+    assert_true(rule_draw(42, 1, 1) != rule_draw(42, 2, 1));
+}
+
+static void prob_decides_by_the_draw(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->probability = UINT64_MAX / 4;
+    set.seed = 7;
+    struct board *board = begin();
+    for (uint32_t n = 1; n <= 1000; n++)
+        assert_int_equal(decide_once(board) != 0, rule_draw(7, 0, n) < UINT64_MAX / 4);
+    free(board);
+}
+
+static void prob_0_never_and_1_always(void **state)
+{
+    (void)state;
+    add_rule()->probability = 0;
+    add_rule();
+    struct board *board = begin();
+    for (int n = 0; n < 1000; n++)
+        assert_int_equal(decide_once(board), 2);
+    free(board);
+}
+
+static void *decide_many(void *board)
+{
+    for (int n = 0; n < 20000; n++)
+        decide_once(board);
+    return NULL;
+}
+
+static void times_and_ordinals_are_exact_under_threads(void **state)
+{
+    (void)state;
+    add_rule()->times = 777;
+    add_rule()->last = 5000;
+    struct board *board = begin();
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, decide_many, board), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(board_tally(board, 0)->injected, 777);
+    assert_int_equal(board_tally(board, 0)->matched, 80000);
+    assert_int_equal(board_tally(board, 1)->matched, 80000);
+    assert_in_range(board_tally(board, 1)->injected, 5000 - 777, 5000);
+    free(board);
+}
+
+/* --- Several rules ------------------------------------------------------------------------------------------------ */
+
+static void first_that_triggers_acts_and_all_count(void **state)
+{
+    (void)state;
+    add_rule()->first = 3; /* 3, 4, 5, ... */
+    add_rule();            /* always, and so at 1 and 2 */
+    struct rule *third = add_rule();
+    third->first = third->last = 4; /* hidden by the first */
+    struct board *board = begin();
+    const unsigned expected[] = {2, 2, 1, 1, 1};
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(decide_once(board), expected[i]);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(board_tally(board, i)->matched, 5);
+    assert_int_equal(board_tally(board, 0)->injected, 3);
+    assert_int_equal(board_tally(board, 1)->injected, 2);
+    assert_int_equal(board_tally(board, 2)->injected, 0);
+    free(board);
+}
+
+static void a_list_of_calls_shares_one_ordinal(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->first = 2;
+    rule->step = 2;
+    struct board *board = begin();
+    assert_int_equal(decide_about(board, CALL_accept, 5), 0);
+    assert_int_equal(decide_about(board, CALL_accept4, 5), 1);
+    assert_int_equal(decide_about(board, CALL_listen, 5), 0); /* not named */
+    assert_int_equal(decide_about(board, CALL_accept4, 5), 0);
+    assert_int_equal(decide_about(board, CALL_accept, 5), 1);
+    assert_int_equal(board_tally(board, 0)->matched, 4);
+    free(board);
+}
+
+static void scopes_count_where_the_backend_says(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->scope = PER_THREAD;
+    rule->first = rule->last = 2;
+    add_rule()->scope = PER_SITE; /* which this backend can't count: never acts */
+    struct board *board = begin();
+    fake.counter = 0;
+    assert_int_equal(decide_once(board), 0);
+    assert_int_equal(decide_once(board), 1);
+    fake.counter = 1; /* as in another thread */
+    assert_int_equal(decide_once(board), 1);
+    assert_int_equal(board_tally(board, 1)->injected, 0);
+    free(board);
+}
+
+/* --- Filters ------------------------------------------------------------------------------------------------------ */
+
+static void filters_hold_before_anything_counts(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->filters = IF_FD;
+    rule->fd = 7;
+    struct board *board = begin();
+    assert_int_equal(decide_about(board, CALL_accept4, 6), 0);
+    assert_int_equal(board_tally(board, 0)->matched, 0);
+    assert_int_equal(decide_about(board, CALL_accept4, 7), 1);
+    assert_int_equal(board_tally(board, 0)->matched, 1);
+    free(board);
+}
+
+static void address_filters(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->filters = IF_PORT | IF_LOCAL | IF_TYPE;
+    rule->port = 80;
+    rule->type = AF_INET;
+    rule->local = (struct rule_address){.family = AF_INET, .bytes = {127, 0, 0, 1}};
+    struct board *board = begin();
+    const struct scene_address good = {.family = AF_INET, .port = 80, .bytes = {127, 0, 0, 1}};
+    fake.address = good;
+    assert_int_equal(decide_once(board), 1);
+    fake.address.port = 81;
+    assert_int_equal(decide_once(board), 0);
+    fake.address = good;
+    fake.address.bytes[3] = 2;
+    assert_int_equal(decide_once(board), 0);
+    fake.address = good;
+    fake.address.family = AF_INET6;
+    assert_int_equal(decide_once(board), 0);
+    fake.address = (struct scene_address){0};
+    assert_int_equal(decide_once(board), 0);
+    free(board);
+}
+
+static void path_and_name_filters(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->filters = IF_PATH | IF_COMM | IF_THREAD;
+    rule->path = add_string("/run/*.sock");
+    rule->comm = add_string("ngin?");
+    rule->thread = add_string("worker-[0-9]");
+    struct board *board = begin();
+    fake.address.family = AF_UNIX;
+    strcpy(fake.address.path, "/run/a/b.sock");
+    strcpy(fake.comm, "nginx");
+    strcpy(fake.thread, "worker-3");
+    assert_int_equal(decide_once(board), 1);
+    strcpy(fake.thread, "worker-x");
+    assert_int_equal(decide_once(board), 0);
+    strcpy(fake.thread, "worker-3");
+    strcpy(fake.comm, "apache");
+    assert_int_equal(decide_once(board), 0);
+    strcpy(fake.comm, "nginx");
+    strcpy(fake.address.path, "/run/a/b.socket");
+    assert_int_equal(decide_once(board), 0);
+    free(board);
+}
+
+static void window_starts_at_ready_or_at_start(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->filters = IF_WINDOW;
+    rule->after_ns = 100;
+    rule->for_ns = 50;
+    rule = add_rule();
+    rule->filters = IF_WINDOW;
+    rule->after_start = 1;
+    rule->after_ns = 10;
+    rule->for_ns = UINT64_MAX;
+    struct board *board = begin(); /* started at 1000 */
+    fake.now = 1009;
+    assert_int_equal(decide_once(board), 0);
+    fake.now = 1010;
+    assert_int_equal(decide_once(board), 2);
+    board->ready_ns = 2000;
+    const uint64_t times[] = {2099, 2100, 2149, 2150};
+    const unsigned expected[] = {2, 1, 1, 2};
+    for (size_t i = 0; i < 4; i++) {
+        fake.now = times[i];
+        assert_int_equal(decide_once(board), expected[i]);
+    }
+    free(board);
+}
+
+static void pending_is_asked_last(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->filters = IF_PENDING | IF_FD;
+    rule->fd = 5;
+    struct board *board = begin();
+    fake.pending = false;
+    assert_int_equal(decide_about(board, CALL_accept4, 4), 0);
+    assert_int_equal(fake.asked, 0); /* the descriptor ruled it out already */
+    assert_int_equal(decide_once(board), 0);
+    fake.pending = true;
+    assert_int_equal(decide_once(board), 1);
+    assert_int_equal(board_tally(board, 0)->matched, 1);
+    free(board);
+}
+
+static void tampering_needs_an_address(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->actions = ACT_SOCKLEN;
+    struct board *board = begin();
+    struct scene scene = accept4_scene();
+    struct decision decision;
+    scene.has_address = false;
+    assert_false(decide(board, &scene, &decision));
+    assert_int_equal(board_tally(board, 0)->matched, 0);
+    scene.has_address = true;
+    assert_true(decide(board, &scene, &decision));
+    free(board);
+}
+
+/* --- EMFILE's room, missed faults, the fallback from accept4 ------------------------------------------------------ */
+
+static void emfile_gives_way_while_there_is_room(void **state)
+{
+    (void)state;
+    add_rule()->sticky = 0;
+    struct board *board = begin();
+    struct scene scene = accept4_scene();
+    struct decision decision;
+    assert_true(decide(board, &scene, &decision) && !decision.yielded);
+    fake.room = true;
+    assert_true(decide(board, &scene, &decision) && decision.yielded);
+    assert_int_equal(decision.nth, 2);
+    fake.room = false;
+    assert_true(decide(board, &scene, &decision) && !decision.yielded);
+    assert_int_equal(decision.nth, 3);
+    assert_int_equal(board_tally(board, 0)->injected, 2);
+    assert_int_equal(board_tally(board, 0)->yielded, 1);
+    free(board);
+}
+
+static void sticky_never_gives_way(void **state)
+{
+    (void)state;
+    add_rule();
+    struct board *board = begin();
+    struct scene scene = accept4_scene();
+    struct decision decision;
+    fake.room = true;
+    assert_true(decide(board, &scene, &decision) && !decision.yielded);
+    free(board);
+}
+
+static void a_missed_fault_gives_its_time_back(void **state)
+{
+    (void)state;
+    add_rule()->times = 1;
+    struct board *board = begin();
+    struct scene scene = accept4_scene();
+    struct decision decision;
+    assert_true(decide(board, &scene, &decision));
+    decide_missed(board, &decision);
+    assert_int_equal(board_tally(board, 0)->injected, 0);
+    assert_int_equal(board_tally(board, 0)->missed, 1);
+    assert_true(decide(board, &scene, &decision));
+    assert_false(decide(board, &scene, &decision));
+    free(board);
+}
+
+/* One accept4 on FD that fails with ERROR, then accept on FD2. */
+static bool fall_back(struct board *board, int error, int fd2, struct decision *second)
+{
+    struct fallback fallback = {0};
+    struct decision first;
+    struct scene scene = accept4_scene();
+    scene.fallback = &fallback;
+    bool acts = decide(board, &scene, &first);
+    decide_note(&fallback, CALL_accept4, scene.fd, error, acts ? &first : NULL);
+    scene.call = CALL_accept;
+    scene.fd = fd2;
+    return decide(board, &scene, second);
+}
+
+static void einval_is_repeated_to_the_fallback(void **state)
+{
+    (void)state;
+    add_rule()->error = EINVAL;
+    struct board *board = begin();
+    struct decision second;
+    assert_true(fall_back(board, EINVAL, 5, &second));
+    assert_true(second.repeated);
+    assert_int_equal(second.nth, 1);
+    assert_int_equal(board_tally(board, 0)->matched, 1);
+    assert_int_equal(board_tally(board, 0)->injected, 1);
+    free(board);
+}
+
+static void enosys_lets_the_fallback_through(void **state)
+{
+    (void)state;
+    add_rule()->error = ENOSYS;
+    struct board *board = begin();
+    struct decision second;
+    assert_false(fall_back(board, ENOSYS, 5, &second));
+    assert_int_equal(board_tally(board, 0)->matched, 1);
+    free(board);
+}
+
+static void a_fallback_elsewhere_is_a_call_of_its_own(void **state)
+{
+    (void)state;
+    add_rule()->error = ENOSYS;
+    struct board *board = begin();
+    struct decision second;
+    assert_true(fall_back(board, ENOSYS, 6, &second));
+    assert_int_equal(second.nth, 2);
+    assert_int_equal(board_tally(board, 0)->matched, 2);
+    free(board);
+}
+
+static void a_rule_for_accept_alone_sees_the_fallback(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->error = ENOSYS;
+    rule->calls[0] = UINT64_C(1) << CALL_accept4;
+    rule = add_rule();
+    rule->calls[0] = UINT64_C(1) << CALL_accept;
+    struct board *board = begin();
+    struct decision second;
+    assert_true(fall_back(board, ENOSYS, 5, &second));
+    assert_int_equal(second.index, 1);
+    free(board);
+}
+
+/* --- Paused, gone, damaged ---------------------------------------------------------------------------------------- */
+
+static void nothing_fires_or_counts_while_paused_or_gone(void **state)
+{
+    (void)state;
+    add_rule();
+    struct board *board = begin();
+    board->paused = 1;
+    assert_int_equal(decide_once(board), 0);
+    board->paused = 0;
+    const uint32_t gone[] = {0, 1 | LEASE_OWNER_DIED, LEASE_OWNER_DIED};
+    for (size_t i = 0; i < 3; i++) {
+        memcpy(board->lease_mutex, &gone[i], sizeof gone[i]);
+        assert_int_equal(decide_once(board), 0);
+    }
+    assert_int_equal(board_tally(board, 0)->matched, 0);
+    const uint32_t alive = 4711;
+    memcpy(board->lease_mutex, &alive, sizeof alive);
+    assert_int_equal(decide_once(board), 1);
+    free(board);
+}
+
+static void a_board_is_refused_in_every_shorter_length(void **state)
+{
+    (void)state;
+    add_rule();
+    struct board *board = begin();
+    size_t lengths[] = {0, 1, sizeof *board - 1, sizeof *board, board->size - 1};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        /* A copy of just that length, so that a sanitizer sees a read behind it. */
+        void *cut = malloc(lengths[i] + 1);
+        assert_non_null(cut);
+        memcpy(cut, board, lengths[i]);
+        assert_string_equal(board_fault(cut, lengths[i]), "truncated");
+        free(cut);
+    }
+    free(board);
+}
+
+static void a_damaged_board_is_refused(void **state)
+{
+    (void)state;
+    add_rule();
+    struct board *board = begin(), good = *board;
+    const size_t size = board->size;
+#define REFUSED(change, why) \
+    do { \
+        change; \
+        assert_string_equal(board_fault(board, size), why); \
+        *board = good; \
+        assert_null(board_fault(board, size)); \
+    } while (0)
+    REFUSED(board->magic++, "not a board");
+    REFUSED(board->format++, "made by another version of snag");
+    REFUSED(board->header_size++, "made by another version of snag");
+    REFUSED(board->ring_count = 0, "damaged: number of rings");
+    REFUSED(board->ring_count = UINT32_MAX, "damaged: number of rings");
+    REFUSED(board->rules_at = UINT64_MAX, "damaged: offsets");
+    REFUSED(board->rings_at += 64, "damaged: offsets");
+    REFUSED(board->rule_count = RULE_MAX + 1, "damaged: counts");
+    REFUSED(board->strings_size = 0, "damaged: counts");
+    REFUSED(board->strings_size = BOARD_STRINGS + 1, "damaged: counts");
+    REFUSED(board->lease_at = sizeof *board, "damaged: counts");
+    REFUSED(memset(board->board_path, 'x', sizeof board->board_path), "damaged: strings");
+#undef REFUSED
+    board_rules(board)->text = board->strings_size;
+    assert_string_equal(board_fault(board, size), "damaged: a rule");
+    free(board);
+}
+
+/* Any bytes at all: whatever is accepted must be in bounds, which ASan would tell. */
+static void mutated_boards_are_refused_or_usable(void **state)
+{
+    (void)state;
+    add_rule()->filters = IF_PATH;
+    struct board *board = begin();
+    size_t head = board->rules_at + sizeof(struct rule);
+    unsigned char *bytes = malloc(head), *live = (unsigned char *)board;
+    assert_non_null(bytes);
+    memcpy(bytes, board, head);
+    fake.address.family = AF_UNIX;
+    for (uint32_t i = 0; i < 20000; i++) {
+        uint64_t draw = rule_draw(1, 1, i);
+        live[draw % head] ^= (unsigned char)(draw >> 32);
+        if (!board_fault(board, board_size()))
+            decide_once(board);
+        memcpy(board, bytes, head);
+    }
+    free(bytes);
+    free(board);
+}
+
+static void globs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *glob, *text;
+        bool matches;
+    } rows[] = {
+        {"", "", true},
+        {"", "a", false},
+        {"*", "", true},
+        {"*", "abc", true},
+        {"a*c", "abc", true},
+        {"a*c", "abcd", false},
+        {"a?c", "abc", true},
+        {"a?c", "ac", false},
+        {"*b*", "abc", true},
+        {"*x*", "abc", false},
+        {"[a-c]x", "bx", true},
+        {"[a-c]x", "dx", false},
+        {"[!a-c]", "d", true},
+        {"[!a-c]", "b", false},
+        {"[]]", "]", true},
+        {"[", "[", true},
+        {"\\*", "*", true},
+        {"\\*", "a", false},
+        {"a**b", "axb", true},
+        {"*a*a*a*b", "aaaaaaaaaaaaaaaaac", false},
+        {"[a", "[a", true},
+        {"worker-*", "worker-", true},
+        {"*.sock", "/x/y.sock", true},
+        {"\\", "\\", true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (glob_match(rows[i].glob, rows[i].text) != rows[i].matches)
+            fail_msg("glob '%s' on '%s'", rows[i].glob, rows[i].text);
+}
+
+static void wanted_says_who_must_look(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->calls[0] = UINT64_C(1) << CALL_listen;
+    struct board *board = begin();
+    assert_int_equal(board->wanted[CALL_listen], WANT_RULE);
+    assert_int_equal(board->wanted[CALL_accept], 0);
+    assert_int_equal(board->wanted[CALL_close], 0);
+    board_watch_ready(board, true);
+    assert_int_equal(board->wanted[CALL_epoll_wait], WANT_READY);
+    board_watch_ready(board, false);
+    assert_int_equal(board->wanted[CALL_epoll_wait], 0);
+    free(board);
+    set.rules[0].sticky = 0;
+    board = begin();
+    assert_int_equal(board->wanted[CALL_close], WANT_FREES);
+    assert_int_equal(board->wanted[WANTED_FREES], WANT_FREES);
+    free(board);
+}
+
+static void calls_know_their_names_and_numbers(void **state)
+{
+    (void)state;
+    for (enum call call = 0; call < CALL_COUNT; call++) {
+        const struct call_info *info = call_info(call);
+        assert_int_equal(call_by_name(info->name, strlen(info->name)), call);
+        if (info->number != NR_NONE)
+            assert_int_equal(call_by_number(info->number), call);
+        assert_true(call_errno_count(call) > 0);
+        for (size_t i = 0; i < call_errno_count(call); i++) {
+            assert_int_equal(info->errnos[i].call, call);
+            assert_ptr_equal(call_errno(call, info->errnos[i].number), &info->errnos[i]); /* and listed once */
+        }
+    }
+    assert_int_equal(call_by_name("accept44", 8), CALL_NONE);
+    assert_int_equal(call_by_name("accept4", 6), CALL_accept);
+    assert_int_equal(call_by_number(-1), CALL_NONE);
+    assert_null(call_errno(CALL_accept4, ENOENT));
+}
+
+TEST_MAIN(TEST(when_agrees_with_a_walk), TEST(when_reaches_the_last_ordinal), TEST(prob_is_pure_and_fair),
+          TEST(prob_decides_by_the_draw), TEST(prob_0_never_and_1_always),
+          TEST(times_and_ordinals_are_exact_under_threads), TEST(first_that_triggers_acts_and_all_count),
+          TEST(a_list_of_calls_shares_one_ordinal), TEST(scopes_count_where_the_backend_says),
+          TEST(filters_hold_before_anything_counts), TEST(address_filters), TEST(path_and_name_filters),
+          TEST(window_starts_at_ready_or_at_start), TEST(pending_is_asked_last), TEST(tampering_needs_an_address),
+          TEST(emfile_gives_way_while_there_is_room), TEST(sticky_never_gives_way),
+          TEST(a_missed_fault_gives_its_time_back), TEST(einval_is_repeated_to_the_fallback),
+          TEST(enosys_lets_the_fallback_through), TEST(a_fallback_elsewhere_is_a_call_of_its_own),
+          TEST(a_rule_for_accept_alone_sees_the_fallback), TEST(nothing_fires_or_counts_while_paused_or_gone),
+          TEST(a_board_is_refused_in_every_shorter_length), TEST(a_damaged_board_is_refused),
+          TEST(mutated_boards_are_refused_or_usable), TEST(globs), TEST(wanted_says_who_must_look),
+          TEST(calls_know_their_names_and_numbers))
