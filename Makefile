@@ -42,7 +42,7 @@ LISTENER_MAP = listener/evconnlistener.map
 ECHO_SRC = listener/examples/echo.c
 
 # Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
-UNIT_TESTS = harness engine plan
+UNIT_TESTS = harness engine plan $(SHIM_TESTS)
 TEST_engine = $(ENGINE_SRC)
 TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
 TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
@@ -66,7 +66,7 @@ LIBS_tiny_static = -static
 LIBS_tiny_asan = -fsanitize=address
 
 # Shell tests: each file is run in a process of its own by tests/run.
-CLI_TESTS = tests/cli/harness_test.sh
+CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh
 SERVER_TESTS = 
 
 # --- Flags -------------------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ SNAG_PKGS = $(EVENT_PKGS) openssl jansson
 .SUFFIXES:
 .PHONY: all tests demo check bench bench-listener lint format sources install clean help FORCE
 
-PRODUCTS = 
+PRODUCTS = $(B)/libsnag.so
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/%_test)
 CLI_BINARIES = $(CLI_PROGRAMS:%=$(B)/tests/%)
 

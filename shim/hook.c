@@ -1,0 +1,149 @@
+#include "hook.h"
+
+#include <time.h>
+
+#include "raw.h"
+#include "record.h"
+
+/* Sleeps for NS whatever signals come: a delay that a signal could cut short would not be the one asked for. */
+static void pause_for(uint64_t ns)
+{
+    uint64_t until = session_now() + ns;
+    struct timespec end = {.tv_sec = (time_t)(until / UINT64_C(1000000000)),
+                           .tv_nsec = (long)(until % UINT64_C(1000000000))};
+    while (snag_raw(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, raw_pointer(&end), 0, 0, 0) == -EINTR)
+        ;
+}
+
+static void raise_here(int signal)
+{
+    raw3(SYS_tgkill, raw2(SYS_getpid, 0, 0), raw2(SYS_gettid, 0, 0), signal);
+}
+
+/* What an injected errno does to the call, by the row of calls.def; queue= overrules that for accepts. */
+static enum call_effect effect_of(const struct hook *hook, const struct rule *rule)
+{
+    if (call_info(hook->call)->class == OF_ACCEPT && rule->queue != QUEUE_AS_KERNEL)
+        return rule->queue == QUEUE_DROP ? CONSUMES : KEEPS;
+    const struct call_errno *row = call_errno(hook->call, rule->error);
+    return row ? row->effect : KEEPS;
+}
+
+static void plan_failure(struct hook *hook, const struct rule *rule)
+{
+    enum call_effect effect = hook->decision.repeated ? KEEPS : effect_of(hook, rule);
+    hook->error = rule->error;
+    hook->ret = -1;
+    hook->consume = effect == CONSUMES;
+    hook->overrule = effect == ACTS;
+    hook->replaced = !hook->consume && !hook->overrule;
+}
+
+/* A rule acts: does what comes before the call, and notes what is to become of the call. */
+static void begin_action(struct hook *hook)
+{
+    const struct rule *rule = hook->decision.rule;
+    if (hook->decision.yielded)
+        return;
+    if (rule->actions & ACT_DELAY_ENTER)
+        pause_for(rule->delay_enter_ns);
+    if (rule->actions & ACT_SIGNAL)
+        raise_here(rule->signal);
+    if (rule->actions & ACT_FAIL)
+        plan_failure(hook, rule);
+    if (rule->actions & ACT_RETURN) {
+        hook->replaced = true;
+        hook->ret = rule->retval;
+    }
+    hook->acts = true;
+}
+
+void hook_begin(struct hook *hook)
+{
+    if (hook->want & WANT_RECORD)
+        hook->t_ns = session_stamp();
+    if (!(hook->want & WANT_RULE))
+        return;
+    hook->scene.ops = &hook_scene_ops;
+    hook->scene.struck = atomic_load_explicit(&session_process()->struck, memory_order_relaxed);
+    if (decide(snag_board, &hook->scene, &hook->decision))
+        begin_action(hook);
+}
+
+static unsigned event_flags(const struct hook *hook)
+{
+    unsigned flags = 0;
+    if (hook->decision.yielded)
+        flags |= EVENT_YIELDED;
+    else if (hook->missed)
+        flags |= EVENT_MISSED;
+    else if (hook->acts)
+        flags |= EVENT_INJECTED;
+    if (hook->decision.repeated)
+        flags |= EVENT_REPEATED;
+    if (hook->acts && hook->consume && !hook->missed)
+        flags |= EVENT_CONSUMED;
+    return flags;
+}
+
+static void record_call(const struct hook *hook, int ret, int error, const void *address, socklen_t length)
+{
+    uint64_t now = session_stamp(), position;
+    struct event *event = record_begin(EVENT_CALL, address, length, &position);
+    if (!event)
+        return;
+    event->call = (uint16_t)hook->call;
+    event->fd = hook->scene.fd;
+    event->ret = ret;
+    event->err = ret < 0 ? (uint16_t)error : 0;
+    event->flags = (uint16_t)event_flags(hook);
+    event->arg = hook->arg;
+    event->t_ns = hook->t_ns ? hook->t_ns : now;
+    event->dur_ns = hook->replaced ? 0 : now - event->t_ns;
+    if (hook->decision.rule) {
+        event->rule = (uint16_t)(hook->decision.index + 1);
+        event->nth = hook->decision.nth;
+    }
+    record_end(event, position);
+}
+
+/* What becomes of the result of a call that a rule acted on.  Returns it; *ERROR is its errno. */
+static int end_action(struct hook *hook, int ret, int *error)
+{
+    if (hook->missed && !hook->decision.repeated)
+        decide_missed(snag_board, &hook->decision);
+    if (hook->replaced || hook->overrule || (hook->consume && !hook->missed)) {
+        ret = hook->ret;
+        *error = hook->error;
+    }
+    if (hook->decision.rule->actions & ACT_DELAY_EXIT)
+        pause_for(hook->decision.rule->delay_exit_ns);
+    return ret;
+}
+
+/* Nothing of ours touches errno (raw.h), so it is read only where it says something, and written only for a fault. */
+int hook_leave_with(struct hook *hook, int ret, const void *address, socklen_t length)
+{
+    int error = ret < 0 && !hook->replaced ? errno : 0;
+    if (hook->acts)
+        ret = end_action(hook, ret, &error);
+    if (hook->scene.fallback)
+        decide_note(hook->scene.fallback, hook->call, hook->scene.fd, error, hook->acts ? &hook->decision : NULL);
+    if (hook->decision.rule || (hook->want & WANT_RECORD))
+        record_call(hook, ret, error, address, length);
+    if (hook->acts && ret < 0)
+        errno = error;
+    return ret;
+}
+
+int hook_leave(struct hook *hook, int ret)
+{
+    return hook_leave_with(hook, ret, NULL, 0);
+}
+
+int hook_backlog(const struct hook *hook, int backlog)
+{
+    if (hook->acts && (hook->decision.rule->actions & ACT_BACKLOG))
+        return hook->decision.rule->backlog;
+    return backlog;
+}

@@ -1,0 +1,34 @@
+#include "real.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+struct real snag_real;
+
+/* Where syscall() goes on to for numbers that are not ours; NULL: arch.S does the call by itself. */
+__attribute__((visibility("hidden"))) void *snag_syscall_next;
+
+/* Copies dlsym's void * into a function pointer, which ISO C has no cast for. */
+static void resolve(void *slot, const char *name)
+{
+    void *function = dlsym(RTLD_NEXT, name);
+    if (function)
+        memcpy(slot, &function, sizeof function);
+}
+
+void real_resolve(void)
+{
+#define CALL(name, type, parameters, arguments, number, class, actions) resolve(&snag_real.name, #name);
+#define ALIAS(exported, name)
+#define FREES(name)
+#define ERRNO(name, number, effect, modes, cause)
+#include "../inject/engine/calls.def"
+#undef CALL
+#undef ALIAS
+#undef FREES
+#undef ERRNO
+#define X(name, type, parameters) resolve(&snag_real.name, #name);
+    REAL_OTHERS(X)
+#undef X
+    resolve(&snag_syscall_next, "syscall");
+}

@@ -1,0 +1,109 @@
+/*
+ * wrap_syscall.c - where arch.S sends syscall() for the numbers of calls.def, while there is a session.
+ *
+ * They go through the same wrappers as libc's own names.  ppoll and pselect6 can't: the kernel's forms write the time
+ * that is left, and take the size of the mask, which libc's do not.
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fds.h"
+#include "hook.h"
+#include "raw.h"
+#include "real.h"
+
+/* Called from arch.S. */
+long snag_syscall_hook(long number, long a, long b, long c, long d, long e, long f);
+long snag_syscall_error(long result);
+
+long snag_syscall_error(long result)
+{
+    errno = (int)-result;
+    return -1;
+}
+
+static void *pointer(long value)
+{
+    return (void *)(intptr_t)value;
+}
+
+static long raw_wait(enum call call, long number, long a, long b, long c, long d, long e, long f)
+{
+    struct hook hook;
+    bool hooked = hook_enter(&hook, call, -1);
+    bool see = hooked && (hook.want & WANT_READY) && fds_may_show_ready();
+    if (see && call == CALL_ppoll && REAL(poll)(pointer(a), (nfds_t)b, 0) >= 0)
+        fds_ready_poll(pointer(a), (unsigned long)b);
+    if (see && call == CALL_pselect && b)
+        fds_ready_select(pointer(b), (int)a);
+    long ret = hooked && hook.replaced ? hook.ret : snag_raw(number, a, b, c, d, e, f);
+    if (ret < 0 && !(hooked && hook.replaced))
+        ret = snag_syscall_error(ret);
+    return hooked ? hook_leave(&hook, (int)ret) : ret;
+}
+
+/* What is wrapped for its own sake. */
+static long other_syscall(enum other_syscall other, long a, long b, long c, long d, long e)
+{
+    switch (other) {
+    case OTHER_CLOSE_RANGE:
+        return close_range((unsigned)a, (unsigned)b, (int)c);
+    case OTHER_DUP2:
+        return dup2((int)a, (int)b);
+    case OTHER_DUP3:
+        return dup3((int)a, (int)b, (int)c);
+    case OTHER_EXECVE:
+        return execve(pointer(a), pointer(b), pointer(c));
+    case OTHER_EXECVEAT:
+        return execveat((int)a, pointer(b), pointer(c), pointer(d), (int)e);
+    }
+    return snag_syscall_error(-ENOSYS);
+}
+
+long snag_syscall_hook(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (snag_syscalls[number] > CALL_COUNT)
+        return other_syscall((enum other_syscall)snag_syscalls[number], a, b, c, d, e);
+    enum call call = (enum call)(snag_syscalls[number] - 1);
+    switch (call) {
+    case CALL_socket:
+        return socket((int)a, (int)b, (int)c);
+    case CALL_setsockopt:
+        return setsockopt((int)a, (int)b, (int)c, pointer(d), (socklen_t)e);
+    case CALL_bind:
+        return bind((int)a, pointer(b), (socklen_t)c);
+    case CALL_listen:
+        return listen((int)a, (int)b);
+    case CALL_accept:
+        return accept((int)a, pointer(b), pointer(c));
+    case CALL_accept4:
+        return accept4((int)a, pointer(b), pointer(c), (int)d);
+    case CALL_getsockname:
+        return getsockname((int)a, pointer(b), pointer(c));
+    case CALL_fcntl:
+        return fcntl((int)a, (int)b, pointer(c));
+    case CALL_close:
+        return close((int)a);
+    case CALL_poll:
+        return poll(pointer(a), (nfds_t)b, (int)c);
+    case CALL_select:
+        return select((int)a, pointer(b), pointer(c), pointer(d), pointer(e));
+    case CALL_epoll_create:
+        return epoll_create((int)a);
+    case CALL_epoll_create1:
+        return epoll_create1((int)a);
+    case CALL_epoll_ctl:
+        return epoll_ctl((int)a, (int)b, (int)c, pointer(d));
+    case CALL_epoll_wait:
+        return epoll_wait((int)a, pointer(b), (int)c, (int)d);
+    case CALL_epoll_pwait:
+        return epoll_pwait((int)a, pointer(b), (int)c, (int)d, pointer(e));
+    case CALL_epoll_pwait2:
+        return epoll_pwait2((int)a, pointer(b), (int)c, pointer(d), pointer(e));
+    case CALL_ppoll:
+    case CALL_pselect:
+    case CALL_COUNT:
+        break;
+    }
+    return raw_wait(call, number, a, b, c, d, e, f);
+}
