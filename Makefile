@@ -42,7 +42,7 @@ LISTENER_MAP = listener/evconnlistener.map
 ECHO_SRC = listener/examples/echo.c
 
 # Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
-UNIT_TESTS = harness engine plan listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
+UNIT_TESTS = harness engine plan drain run listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
 TEST_engine = $(ENGINE_SRC)
 TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
 TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
@@ -61,13 +61,15 @@ SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) 
 $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
-CLI_PROGRAMS = free_port hand_over evhttp evhttp_core evhttp_shared evhttp_archive $(if $(SAN),,evhttp_static)
+CLI_PROGRAMS = free_port tiny tiny_static tiny_asan hand_over evhttp evhttp_core evhttp_shared evhttp_archive \
+	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static
 LIBS_tiny_asan = -fsanitize=address
 
 # Shell tests: each file is run in a process of its own by tests/run.
-CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh
-SERVER_TESTS = 
+CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
+	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh
+SERVER_TESTS = tests/servers/listener_test.sh
 
 # --- Flags -------------------------------------------------------------------------------------------------------
 
@@ -97,7 +99,7 @@ SNAG_PKGS = $(EVENT_PKGS) openssl jansson
 .SUFFIXES:
 .PHONY: all tests demo check bench bench-listener lint format sources install clean help FORCE
 
-PRODUCTS = $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo
+PRODUCTS = $(B)/snag $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/%_test)
 CLI_BINARIES = $(CLI_PROGRAMS:%=$(B)/tests/%)
 

@@ -1,0 +1,91 @@
+/*
+ * snag - makes a network server's calls fail on purpose, and says what the server does.
+ *
+ * Where things are:
+ *
+ *     engine/call.[ch], calls.def   the calls that can fail, as tables
+ *     engine/rule.h, event.h        what is on the board: a rule, a record
+ *     engine/board.[ch]             the memory that snag and the processes under test share
+ *     engine/decide.[ch]            the one decision: does a rule act on this call?
+ *
+ *     plan/                         plan text -> rules: parser, errors with a caret, `snag check`, `snag faults`
+ *
+ *     run/run.c                     cmd_run(): `snag run`, from here to session_run()
+ *     run/options.c, escape.c       its command line
+ *     run/session.c                 a run: makes everything, runs the loop, reports
+ *     run/steps.c, events.c         what happens next; what a record of the shim means
+ *     run/backend.h, preload.c      the seam to what puts faults into a server, and LD_PRELOAD behind it
+ *     run/reach.c, attach.c         can the shim get into a program: looked at before, proved after
+ *     run/boardfile.c               the board's file, made and cleaned up
+ *     run/spawn.c, tree.c, proc.c   starting processes, following them, reading /proc
+ *     run/output.c                  the server's output, passed on
+ *     run/ready.c, endpoint.c       when the server is ready, and where
+ *     run/client.c, probe.c         --client and --ready; the built-in clients
+ *     run/verdict.c, summary.c      one word for what happened; the report
+ *     run/say.c, clock.h            words on stderr; time
+ *
+ *     trace/drain.c                 the rings on the board -> records, in order
+ *     trace/jsonl.c, address.c      records -> JSON Lines; socket addresses as text
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "plan/names.h"
+#include "plan/plan.h"
+#include "run/run.h"
+#include "run/say.h"
+#include "version.h"
+
+static const struct subcommand {
+    const char *name;
+    const char *help;
+    int (*run)(int argc, char **argv);
+} subcommands[] = {
+    {"run", "start a server under a fault plan, and say what it did", cmd_run},
+    {"check", "say in words what a plan will do", cmd_check},
+    {"faults", "list what can fail, and what happens then", cmd_faults},
+};
+
+enum { SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };
+
+static int help(FILE *out)
+{
+    fputs("usage: snag SUBCOMMAND [ARGUMENT]...\n"
+          "Makes a network server's calls fail on purpose, and says what the server does.\n\n",
+          out);
+    for (size_t i = 0; i < SUBCOMMANDS; i++)
+        fprintf(out, "  snag %-8s %s\n", subcommands[i].name, subcommands[i].help);
+    fputs("\nsnag SUBCOMMAND --help says more; snag --version says which one this is.  For example:\n"
+          "  snag run -e accept4:error=EMFILE:when=1..50 --connect -- redis-server --port 7391\n",
+          out);
+    return fflush(out) == 0 && out == stdout ? 0 : EXIT_SNAG;
+}
+
+static int unknown(const char *name)
+{
+    struct nearest nearest = nearest_to(name, strlen(name));
+    for (size_t i = 0; i < SUBCOMMANDS; i++)
+        nearest_offer(&nearest, subcommands[i].name);
+    const char *kind = name[0] == '-' ? "option" : "subcommand";
+    if (nearest.best != NULL)
+        say_error("unknown %s '%s'; did you mean %s?", kind, name, nearest.best);
+    else
+        say_error("unknown %s '%s'; see snag --help", kind, name);
+    return EXIT_SNAG;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return help(stderr);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return help(stdout);
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("snag " SNAG_VERSION);
+        return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
+    }
+    for (size_t i = 0; i < SUBCOMMANDS; i++)
+        if (strcmp(argv[1], subcommands[i].name) == 0)
+            return subcommands[i].run(argc - 1, argv + 1);
+    return unknown(argv[1]);
+}

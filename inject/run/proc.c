@@ -1,0 +1,258 @@
+#include "run/proc.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    NAME_LENGTH = 64,
+    SOCKETS_MAX = 4096,     /* sockets of one process that are compared; one with more still shows its first */
+    TCP_LISTEN = 0x0a,      /* the state, in /proc/net/tcp */
+    UNIX_ACCEPTS = 0x10000, /* the flag of a listening socket, in /proc/net/unix */
+};
+
+static FILE *open_file(pid_t pid, const char *name)
+{
+    char path[NAME_LENGTH];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    return fopen(path, "re");
+}
+
+/* The name in parentheses may hold anything, a parenthesis too: the last one ends it. */
+int proc_read(pid_t pid, struct proc *out)
+{
+    char line[1024];
+    FILE *file = open_file(pid, "stat");
+    if (file == NULL)
+        return -1;
+    size_t length = fread(line, 1, sizeof line - 1, file);
+    fclose(file);
+    line[length] = '\0';
+    char *name = strchr(line, '(');
+    char *end = strrchr(line, ')');
+    if (name == NULL || end == NULL || length == 0) {
+        errno = ESRCH;
+        return -1;
+    }
+    *end = '\0';
+    memset(out, 0, sizeof *out);
+    out->pid = pid;
+    snprintf(out->comm, sizeof out->comm, "%s", name + 1);
+    unsigned long long start = 0;
+    int ppid = 0, pgid = 0;
+    if (sscanf(end + 1, " %c %d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", /* proc(5) */
+               &out->state, &ppid, &pgid, &start) != 4) {
+        errno = ESRCH;
+        return -1;
+    }
+    out->ppid = ppid;
+    out->pgid = pgid;
+    out->start = start;
+    return 0;
+}
+
+ssize_t proc_list(struct proc **out)
+{
+    size_t count = 0, room = 0;
+    struct dirent *entry;
+    *out = NULL;
+    DIR *folder = opendir("/proc");
+    if (folder == NULL)
+        return -1;
+    while ((entry = readdir(folder)) != NULL) {
+        char *end;
+        long pid = strtol(entry->d_name, &end, 10);
+        if (*end != '\0' || pid <= 0)
+            continue;
+        if (count == room) {
+            struct proc *more = realloc(*out, (room = room ? 2 * room : 256) * sizeof **out);
+            if (more == NULL)
+                goto fail;
+            *out = more;
+        }
+        if (proc_read((pid_t)pid, &(*out)[count]) == 0)
+            count++;
+    }
+    closedir(folder);
+    return (ssize_t)count;
+fail:
+    free(*out);
+    *out = NULL;
+    closedir(folder);
+    errno = ENOMEM;
+    return -1;
+}
+
+static int read_link(pid_t pid, const char *name, char out[PATH_MAX])
+{
+    char path[NAME_LENGTH];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    ssize_t length = readlink(path, out, PATH_MAX - 1);
+    if (length < 0)
+        return -1;
+    out[length] = '\0';
+    return 0;
+}
+
+void proc_exe(pid_t pid, char out[PATH_MAX])
+{
+    if (read_link(pid, "exe", out) != 0)
+        strcpy(out, "?");
+}
+
+int proc_cwd(pid_t pid, char out[PATH_MAX])
+{
+    return read_link(pid, "cwd", out);
+}
+
+int proc_maps(pid_t pid, const char *path)
+{
+    char *line = NULL;
+    size_t room = 0;
+    int found = 0;
+    FILE *file = open_file(pid, "maps");
+    if (file == NULL)
+        return -1;
+    while (!found && getline(&line, &room, file) > 0) {
+        const char *name = strchr(line, '/');
+        found = name != NULL && strncmp(name, path, strlen(path)) == 0;
+    }
+    bool failed = ferror(file);
+    free(line);
+    fclose(file);
+    return failed ? -1 : found;
+}
+
+bool proc_thread_lives(pid_t pid, pid_t tid)
+{
+    /* EPERM: it lives and is somebody else's. */
+    return syscall(SYS_tgkill, pid, tid, 0) == 0 || errno != ESRCH;
+}
+
+int proc_signal(const struct proc *who, int signal)
+{
+    struct proc now;
+    int handle = (int)syscall(SYS_pidfd_open, who->pid, 0);
+    if (handle < 0 && errno != ENOSYS)
+        return -1;
+    /* The handle holds on to whoever has the number now; only then can comparing the start tell. */
+    int result = proc_read(who->pid, &now);
+    if (result == 0 && now.start != who->start) {
+        errno = ESRCH;
+        result = -1;
+    }
+    if (result == 0)
+        result = handle >= 0 ? (int)syscall(SYS_pidfd_send_signal, handle, signal, NULL, 0) : kill(who->pid, signal);
+    if (handle >= 0) {
+        int saved = errno;
+        close(handle);
+        errno = saved;
+    }
+    return result;
+}
+
+/* The inodes of a process's sockets. */
+struct inodes {
+    size_t count;
+    unsigned long items[SOCKETS_MAX];
+};
+
+static void read_inodes(pid_t pid, struct inodes *out)
+{
+    char path[NAME_LENGTH], target[NAME_LENGTH];
+    struct dirent *entry;
+    out->count = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *folder = opendir(path);
+    if (folder == NULL)
+        return;
+    while ((entry = readdir(folder)) != NULL && out->count < SOCKETS_MAX) {
+        ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1);
+        if (length <= 0)
+            continue;
+        target[length] = '\0';
+        if (sscanf(target, "socket:[%lu]", &out->items[out->count]) == 1)
+            out->count++;
+    }
+    closedir(folder);
+}
+
+static bool holds(const struct inodes *inodes, unsigned long inode)
+{
+    for (size_t i = 0; i < inodes->count; i++)
+        if (inodes->items[i] == inode)
+            return true;
+    return false;
+}
+
+/* Addresses in /proc/net are words of memory in hex, each in the machine's own byte order. */
+static bool format_address(const char *hex, unsigned port, char *out, size_t size)
+{
+    uint32_t words[4];
+    char text[INET6_ADDRSTRLEN];
+    int count = sscanf(hex, "%8x%8x%8x%8x", &words[0], &words[1], &words[2], &words[3]);
+    if ((count != 1 && count != 4) || inet_ntop(count == 1 ? AF_INET : AF_INET6, words, text, sizeof text) == NULL)
+        return false;
+    snprintf(out, size, count == 1 ? "%s:%u" : "[%s]:%u", text, port);
+    return true;
+}
+
+static bool find_tcp(pid_t pid, const char *table, const struct inodes *inodes, char *out, size_t size)
+{
+    char line[512], hex[40];
+    bool found = false;
+    FILE *file = open_file(pid, table);
+    if (file == NULL)
+        return false;
+    while (!found && fgets(line, sizeof line, file) != NULL) {
+        unsigned port, state;
+        unsigned long inode;
+        if (sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*d %*d %lu", hex, &port, &state,
+                   &inode) == 4 &&
+            state == TCP_LISTEN && holds(inodes, inode))
+            found = format_address(hex, port, out, size);
+    }
+    fclose(file);
+    return found;
+}
+
+static bool find_unix(pid_t pid, const struct inodes *inodes, char *out, size_t size)
+{
+    char line[512], path[256];
+    bool found = false;
+    FILE *file = open_file(pid, "net/unix");
+    if (file == NULL)
+        return false;
+    while (!found && fgets(line, sizeof line, file) != NULL) {
+        unsigned flags;
+        unsigned long inode;
+        path[0] = '\0';
+        if (sscanf(line, "%*s %*x %*x %x %*x %*x %lu %255[^\n]", &flags, &inode, path) >= 2 && (flags & UNIX_ACCEPTS) &&
+            holds(inodes, inode)) {
+            snprintf(out, size, "%s", path[0] ? path : "a unix socket without a name");
+            found = true;
+        }
+    }
+    fclose(file);
+    return found;
+}
+
+bool proc_listens(pid_t pid, char *out, size_t size)
+{
+    struct inodes *inodes = malloc(sizeof *inodes);
+    if (inodes == NULL)
+        return false;
+    read_inodes(pid, inodes);
+    bool found =
+        inodes->count > 0 && (find_tcp(pid, "net/tcp", inodes, out, size) ||
+                              find_tcp(pid, "net/tcp6", inodes, out, size) || find_unix(pid, inodes, out, size));
+    free(inodes);
+    return found;
+}

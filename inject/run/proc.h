@@ -1,0 +1,50 @@
+/*
+ * proc.h - what /proc says about a process.
+ *
+ * A process may end between two looks, so every function can fail with ESRCH or ENOENT, and a pid alone names nobody: (pid,
+ * start) does.  Nothing here changes a process but proc_signal().
+ */
+#ifndef SNAG_PROC_H
+#define SNAG_PROC_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct proc {
+    pid_t pid, ppid, pgid;
+    char state;     /* 'Z': it has ended and waits to be reaped */
+    uint64_t start; /* clock ticks since boot: with the pid, it names a process for good */
+    char comm[64];
+};
+
+/* Reads PID's line into OUT.  Returns -1 with errno if it is gone. */
+int proc_read(pid_t pid, struct proc *out);
+
+/* Lists every process into *OUT, to be freed.  Returns how many, or -1 with errno. */
+ssize_t proc_list(struct proc **out);
+
+/* Copies the path of PID's program into OUT, terminated; "?" if it can't be known. */
+void proc_exe(pid_t pid, char out[PATH_MAX]);
+
+/* Copies PID's working folder into OUT, terminated.  Returns -1 with errno. */
+int proc_cwd(pid_t pid, char out[PATH_MAX]);
+
+/* Whether PID has PATH (or a name that starts with it) mapped: 1, 0, or -1 with errno if it can't be known. */
+int proc_maps(pid_t pid, const char *path);
+
+/* Whether thread TID of process PID lives. */
+bool proc_thread_lives(pid_t pid, pid_t tid);
+
+/* Sends SIGNAL to the process of WHO, and to no other that got its number since.  Returns -1 with errno. */
+int proc_signal(const struct proc *who, int signal);
+
+/*
+ * Looks for a socket of PID that listens, and writes its address ("127.0.0.1:80", "[::1]:80", "/path", "@name") to OUT.
+ * Returns whether there is one.
+ */
+bool proc_listens(pid_t pid, char *out, size_t size);
+
+#endif

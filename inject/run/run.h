@@ -1,0 +1,17 @@
+/* run.h - the subcommand `snag run`. */
+#ifndef SNAG_RUN_H
+#define SNAG_RUN_H
+
+/* Exit statuses of snag itself, as those of env(1) and timeout(1). */
+enum {
+    EXIT_CLIENT_TIMEOUT = 124,
+    EXIT_SNAG = 125, /* snag could not do its work */
+    EXIT_CANT_EXECUTE = 126,
+    EXIT_NOT_FOUND = 127,
+    EXIT_SIGNAL = 128, /* and the number of the signal that ended it */
+};
+
+/* Runs a server under a plan; ARGV[0] is "run".  Returns the exit status. */
+int cmd_run(int argc, char **argv);
+
+#endif

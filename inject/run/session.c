@@ -1,0 +1,464 @@
+/*
+ * session.c - makes everything that a run needs, runs the loop, takes everything down again, and reports.
+ */
+#include "run/session.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "run/clock.h"
+#include "run/run.h"
+#include "run/say.h"
+#include "run/spawn.h"
+#include "run/summary.h"
+#include "version.h"
+
+static const int passed_on[SESSION_SIGNALS] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+enum { LAST_KILLS = 1000 }; /* rounds of 10 ms in which what a client left behind has to go */
+
+/* --- Callbacks --------------------------------------------------------------------------------------------------- */
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    step_tick(context);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    step_deadline(context);
+}
+
+static void on_for(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    step_for_over(context);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    step_retry(context);
+}
+
+static void on_child(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    step_child(context);
+}
+
+static void on_signal(evutil_socket_t signal, short what, void *context)
+{
+    (void)what;
+    step_signal(context, (int)signal);
+}
+
+static bool ring_owner_gone(void *context, uint32_t pid, uint32_t tid)
+{
+    (void)context;
+    return !proc_thread_lives((pid_t)pid, (pid_t)tid);
+}
+
+/* --- Making it --------------------------------------------------------------------------------------------------- */
+
+static int open_loop(struct session *session)
+{
+    session->base = event_base_new();
+    if (session->base == NULL)
+        return -1;
+    session->tick = evtimer_new(session->base, on_tick, session);
+    session->deadline = evtimer_new(session->base, on_deadline, session);
+    session->for_timer = evtimer_new(session->base, on_for, session);
+    session->retry = evtimer_new(session->base, on_retry, session);
+    session->child = evsignal_new(session->base, SIGCHLD, on_child, session);
+    if (session->tick == NULL || session->deadline == NULL || session->for_timer == NULL || session->retry == NULL ||
+        session->child == NULL || event_add(session->child, NULL) != 0)
+        return -1;
+    for (size_t i = 0; i < SESSION_SIGNALS; i++) {
+        if (spawn_was_ignored(passed_on[i]))
+            continue;
+        session->signals[i] = evsignal_new(session->base, passed_on[i], on_signal, session);
+        if (session->signals[i] == NULL || event_add(session->signals[i], NULL) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Whether -e trace= names any call; if none, a trace shows all. */
+static bool names_calls(const struct plan *plan)
+{
+    for (enum call call = 0; call < CALL_COUNT; call++)
+        if (plan_traces(plan, call))
+            return true;
+    return false;
+}
+
+/* Which calls the shim records besides those that a rule acts on. */
+static void want_records(struct session *session)
+{
+    const struct options *options = session->options;
+    bool all = options->trace_path != NULL && !names_calls(options->plan);
+    static const enum call judged[] = {CALL_accept, CALL_accept4, CALL_listen};
+    unsigned char *wanted = session->board->wanted;
+    for (enum call call = 0; call < CALL_COUNT; call++)
+        if (all || plan_traces(options->plan, call))
+            wanted[call] |= WANT_RECORD;
+    if (options->ask != ASK_NOTHING)
+        for (size_t i = 0; i < sizeof judged / sizeof judged[0]; i++)
+            wanted[judged[i]] |= WANT_RECORD;
+}
+
+static int make_board(struct session *session)
+{
+    char shim[BOARD_PATH_MAX];
+    struct rule_set *set = malloc(sizeof *set);
+    int result = -1;
+    if (set == NULL)
+        say_error("no memory for the plan");
+    else if (plan_compile(session->options->plan, session->options->strace_counts, set) != 0)
+        say_error("can't compile the plan: %s", strerror(errno));
+    else if (session->backend->prepare(shim) == 0)
+        session->file = boardfile_new(set, session->start_ns, shim);
+    if (session->file != NULL) {
+        session->board = boardfile_board(session->file);
+        board_watch_ready(session->board, true);
+        want_records(session);
+        result = 0;
+    }
+    free(set);
+    return result;
+}
+
+static int make_readers(struct session *session)
+{
+    struct drain_ops ops = {
+        .seen = event_seen,
+        .ordered = session->trace != NULL ? event_ordered : NULL,
+        .gone = ring_owner_gone,
+        .context = session,
+    };
+    session->drain = drain_new(session->board, &ops);
+    session->attach = attach_new(boardfile_path(session->file));
+    if (session->drain == NULL || session->attach == NULL || open_loop(session) != 0) {
+        say_error("can't set up the session: %s", strerror(errno));
+        return -1;
+    }
+    session->output = output_new(session->base);
+    if (session->output == NULL) {
+        say_error("can't make pipes for the server's output: %s", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
+
+static json_t *strings_json(char *const *strings)
+{
+    json_t *list = json_array();
+    for (; *strings != NULL; strings++)
+        json_array_append_new(list, jsonl_text(*strings));
+    return list;
+}
+
+static json_t *plan_json(const struct plan *plan)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < plan_rule_count(plan); i++)
+        json_array_append_new(list, jsonl_text(plan_rule_text(plan, i)));
+    return list;
+}
+
+/* JSON numbers end at 2^63 - 1 in most readers, ours too; a seed above that is a string. */
+static json_t *seed_json(uint64_t seed)
+{
+    char text[24];
+    if (seed <= INT64_MAX)
+        return json_integer((json_int_t)seed);
+    snprintf(text, sizeof text, "%" PRIu64, seed);
+    return json_string(text);
+}
+
+/* The first line of a trace. */
+static json_t *session_json(const struct session *session)
+{
+    char started[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:s, s:s}", "type", "session", "snag", SNAG_VERSION, "format", 1,
+                     "argv", strings_json(session->options->server), "plan", plan_json(session->options->plan), "seed",
+                     seed_json(plan_seed(session->options->plan)), "backend", session->backend->name, "started",
+                     started);
+}
+
+/* What can be known to fail at the end is tried before the server starts. */
+static int open_files(struct session *session)
+{
+    const char *trace = session->options->trace_path, *summary = session->options->summary_path;
+    if (summary != NULL && summary_check(summary) != 0) {
+        say_error("can't write the summary %s: %s", summary, strerror(errno));
+        return -1;
+    }
+    if (trace == NULL)
+        return 0;
+    session->trace = jsonl_open(trace, session->start_ns);
+    if (session->trace != NULL) {
+        jsonl_object(session->trace, session_json(session));
+        if (jsonl_flush(session->trace) == 0)
+            return 0;
+    }
+    say_error("can't write the trace %s: %s", trace, strerror(errno));
+    return -1;
+}
+
+/* --- Running it -------------------------------------------------------------------------------------------------- */
+
+static pid_t spawn_server(struct session *session, const char *program)
+{
+    char *sets[BACKEND_VARIABLES];
+    char **env = NULL;
+    pid_t pid = -1;
+    if (session->backend->variables(program, session->board->shim_path, boardfile_path(session->file), sets) == 0)
+        env = spawn_environment(environ, sets, BACKEND_VARIABLES);
+    if (env != NULL) {
+        struct spawn spawn = {.argv = session->options->server,
+                              .env = env,
+                              .out = output_out(session->output),
+                              .err = output_err(session->output)};
+        pid = spawn_start(&spawn);
+    }
+    int saved = errno;
+    free(env);
+    for (size_t i = 0; i < BACKEND_VARIABLES; i++)
+        free(sets[i]);
+    errno = saved;
+    return pid;
+}
+
+/* Starts the server.  Returns -1, or the exit status if it can't be. */
+static int start_server(struct session *session, const struct reach *reach)
+{
+    uint64_t now_ns = clock_ns();
+    if (tree_adopt() != 0) {
+        say_error("can't become the subreaper: %s", strerror(errno));
+        return EXIT_SNAG;
+    }
+    session->tree.first = spawn_server(session, reach->program);
+    if (session->tree.first < 0) {
+        int error = errno;
+        session->tree.first = 0;
+        say_error("%s: %s", session->options->server[0], strerror(error));
+        if (error == EAGAIN || error == ENOMEM)
+            return EXIT_SNAG; /* it was fork that failed */
+        return error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANT_EXECUTE;
+    }
+    attach_started(session->attach, session->tree.first, reach->path, now_ns);
+    output_started(session->output);
+    say_detail("started %s as process %d", reach->path, (int)session->tree.first);
+    return -1;
+}
+
+/* Kills what is still there (a client's children, mostly) and reads the last records and words. */
+static void wind_up(struct session *session)
+{
+    struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
+    for (int i = 0; i < LAST_KILLS && tree_kill(&session->tree) > 0; i++)
+        nanosleep(&moment, NULL);
+    while (waitpid(-1, NULL, WNOHANG) > 0) {
+    }
+    drain_finish(session->drain);
+    attach_finish(session->attach);
+    output_finish(session->output);
+}
+
+/* --- Its result -------------------------------------------------------------------------------------------------- */
+
+static int exit_code(int status)
+{
+    return WIFSIGNALED(status) ? EXIT_SIGNAL + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Says and returns whether the shim is not in what the rules may have been meant for. */
+static bool was_in_vain(struct session *session)
+{
+    size_t count;
+    const struct plan *plan = session->options->plan;
+    const struct unreached *unreached = attach_unreached(session->attach, &count);
+    if (atomic_load(&session->board->attached) == 0) {
+        say_error("nothing was reached: the shim got into no process of the server");
+        return true;
+    }
+    if (count == 0 || plan_rule_count(plan) == 0 || summary_matched(session->board, plan) > 0)
+        return false;
+    say_error("no rule matched a call, and the shim is not in %s", unreached[0].exe);
+    return true;
+}
+
+/* The status of a run in which snag did its part. */
+static int outcome(const struct session *session)
+{
+    const struct facts *facts = &session->facts;
+    int server = exit_code(tree_status(&session->tree));
+    int client = facts->client_timed_out ? EXIT_CLIENT_TIMEOUT
+                 : facts->command        ? exit_code(facts->client_status)
+                                         : !facts->client_ok;
+    if (session->failed_start)
+        return server != 0 ? server : EXIT_SNAG;
+    if (facts->interrupted)
+        return EXIT_SIGNAL + session->signal;
+    if (!facts->asked)
+        return session->for_over ? 0 : server;
+    /* A server that ended well before its client was served is no success of the client's. */
+    return facts->server_ended && server != 0 ? server : client;
+}
+
+static void fill_summary(struct session *session, struct summary *out, const char *address)
+{
+    *out = (struct summary){
+        .plan = session->options->plan,
+        .board = session->board,
+        .facts = &session->facts,
+        .calls = session->calls,
+        .lost = drain_lost(session->drain),
+        .ready = session->ready_known,
+        .ready_pid = session->ready.waited.pid,
+        .address = address,
+        .ended = session->tree.first_ended,
+        .status = tree_status(&session->tree),
+    };
+    if (out->ready)
+        out->ready_ms = (atomic_load(&session->board->ready_ns) - session->start_ns) / NS_PER_MS;
+    out->unreached = attach_unreached(session->attach, &out->unreached_count);
+}
+
+/* Writes the summary's two files.  Returns -1, having said why, if one can't be written. */
+static int write_files(struct session *session, const struct summary *summary)
+{
+    const char *path = session->options->summary_path;
+    json_t *object = summary_json(summary);
+    int result = 0;
+    if (path != NULL && summary_write(path, object) != 0) {
+        say_error("can't write the summary %s: %s", path, strerror(errno));
+        result = -1;
+    }
+    if (session->trace != NULL)
+        jsonl_object(session->trace, json_incref(object));
+    json_decref(object);
+    if (jsonl_close(session->trace) != 0) {
+        say_error("can't write the trace %s: %s", session->options->trace_path, strerror(errno));
+        result = -1;
+    }
+    session->trace = NULL;
+    return result;
+}
+
+/* Says what happened, writes it down, and returns the exit status. */
+static int report(struct session *session)
+{
+    char evidence[VERDICT_TEXT_MAX], address[ADDRESS_TEXT_MAX];
+    struct summary summary;
+    const struct plan *plan = session->options->plan;
+    fill_summary(session, &summary, endpoint_text(&session->endpoint, address));
+    session->facts.injected = summary_injected(session->board, plan);
+    if (!session->failed)
+        summary.verdict = verdict_judge(&session->facts, evidence);
+    summary.evidence = summary.verdict != VERDICT_NONE ? evidence : "";
+    summary_say(&summary);
+    bool written = write_files(session, &summary) == 0;
+    if (!session->failed && !session->facts.interrupted && was_in_vain(session))
+        return EXIT_SNAG;
+    if (session->failed || !written)
+        return EXIT_SNAG;
+    if (session->options->strict && summary_idle_rules(session->board, plan) > 0) {
+        say_error("--strict: a rule never matched or never fired");
+        return EXIT_SNAG;
+    }
+    return outcome(session);
+}
+
+/* --- Taking it down ---------------------------------------------------------------------------------------------- */
+
+static void free_event(struct event *event)
+{
+    if (event != NULL)
+        event_free(event);
+}
+
+static void session_close(struct session *session)
+{
+    probe_free(session->probe);
+    client_free(&session->client);
+    client_free(&session->ready_command);
+    output_free(session->output);
+    attach_free(session->attach);
+    drain_free(session->drain);
+    jsonl_close(session->trace);
+    boardfile_free(session->file);
+    for (size_t i = 0; i < SESSION_SIGNALS; i++)
+        free_event(session->signals[i]);
+    free_event(session->child);
+    free_event(session->retry);
+    free_event(session->for_timer);
+    free_event(session->deadline);
+    free_event(session->tick);
+    if (session->base != NULL)
+        event_base_free(session->base);
+    libevent_global_shutdown();
+}
+
+/* Says and returns whether we are ourselves under a session: its shim is in us, and the server would be under both. */
+static bool is_nested(void)
+{
+    const char *board = getenv("SNAG_BOARD");
+    if (board == NULL || !boardfile_is_live(board))
+        return false;
+    say_error("this snag run was started by a server that is itself under snag run; a server can be under one of them "
+              "alone: leave the other out");
+    return true;
+}
+
+static int run_session(struct session *session)
+{
+    struct reach reach;
+    if (is_nested())
+        return EXIT_SNAG;
+    session->backend->reach(session->options->server[0], &reach);
+    if (reach.status != 0) {
+        say_error("%s", reach.why);
+        return reach.status;
+    }
+    boardfile_clean();
+    if (open_files(session) != 0 || make_board(session) != 0 || make_readers(session) != 0)
+        return EXIT_SNAG;
+    int status = start_server(session, &reach);
+    if (status != -1)
+        return status;
+    step_start(session);
+    event_base_dispatch(session->base);
+    wind_up(session);
+    return report(session);
+}
+
+int session_run(const struct options *options)
+{
+    struct session session = {.options = options, .backend = &backend_preload, .start_ns = clock_ns()};
+    spawn_remember_signals();
+    signal(SIGPIPE, SIG_IGN);
+    int status = run_session(&session);
+    session_close(&session);
+    return status;
+}

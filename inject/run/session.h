@@ -1,0 +1,102 @@
+/*
+ * session.h - one run from its start to its end.  For the files of run/ alone:
+ *
+ *     session.c   makes everything, runs the loop, takes everything down again, reports
+ *     steps.c     what happens next: ready, client done, server gone, a signal, time is up
+ *     events.c    what a record of the shim means to the run
+ *
+ * One thread; everything happens in callbacks of one event loop.
+ */
+#ifndef SNAG_SESSION_H
+#define SNAG_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "run/attach.h"
+#include "run/backend.h"
+#include "run/boardfile.h"
+#include "run/client.h"
+#include "run/endpoint.h"
+#include "run/options.h"
+#include "run/output.h"
+#include "run/probe.h"
+#include "run/ready.h"
+#include "run/tree.h"
+#include "run/verdict.h"
+#include "trace/drain.h"
+#include "trace/jsonl.h"
+
+/* How far a run has come.  It only goes forward. */
+enum phase {
+    PHASE_STARTING, /* until the server is ready, if anybody waits for that */
+    PHASE_SERVING,  /* the client runs; or there is none, and the server does what it wants */
+    PHASE_JUDGING,  /* the client failed, the faults are paused: does the server serve again? */
+    PHASE_STOPPING, /* the server was asked to end */
+    PHASE_KILLING,  /* it did not, in time */
+    PHASE_OVER,
+};
+
+enum { SESSION_SIGNALS = 4 };
+
+struct session {
+    const struct options *options;
+    const struct backend *backend;
+    enum phase phase;
+    uint64_t start_ns;
+
+    struct event_base *base;
+    struct event *tick;      /* reads the rings, and looks around */
+    struct event *deadline;  /* of the phase */
+    struct event *for_timer; /* --for */
+    struct event *retry;     /* the next --ready command; while killing: the next round */
+    struct event *child;     /* SIGCHLD */
+    struct event *signals[SESSION_SIGNALS];
+    uint64_t tick_ns, sweep_at, look_at; /* the current interval; when the rarer jobs are due */
+    uint64_t kill_until, judging_since;
+
+    struct boardfile *file;
+    struct board *board;
+    struct drain *drain;
+    struct jsonl *trace; /* NULL: none */
+    struct output *output;
+    struct attach *attach;
+    struct tree tree;
+    struct ready ready;
+    struct endpoint endpoint;
+    bool ready_known; /* the server is ready, and `endpoint` is where */
+    bool rings_full;  /* no room for more rings */
+    uint64_t calls;   /* records of calls */
+
+    struct client ready_command, client;
+    struct probe *probe; /* of the ask, or of the judging */
+    bool client_done;    /* noticed, and not dealt with yet */
+    bool client_timed_out;
+
+    struct facts facts;
+    int signal;        /* that interrupted the run; 0: none */
+    bool failed;       /* snag could not do its work, and has said why */
+    bool failed_start; /* the server ended before it was ready */
+    bool for_over;     /* --for ended it */
+};
+
+/* Runs a server as OPTIONS say.  Returns the exit status. */
+int session_run(const struct options *options);
+
+/* Reports a failure of snag's own and ends the run. */
+void session_fail(struct session *session);
+
+/* What the records mean: the sinks of the drain.  CONTEXT is the session. */
+void event_seen(void *context, const struct event *event, const void *payload);
+void event_ordered(void *context, const struct event *event, const void *payload);
+
+/* The steps; each may end the loop. */
+void step_start(struct session *session);              /* the server has been started */
+void step_tick(struct session *session);               /* some time has passed */
+void step_child(struct session *session);              /* a child has ended */
+void step_signal(struct session *session, int signal); /* snag got a signal */
+void step_deadline(struct session *session);           /* the phase took too long */
+void step_for_over(struct session *session);           /* --for */
+void step_retry(struct session *session);              /* the retry timer */
+
+#endif

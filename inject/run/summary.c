@@ -1,0 +1,271 @@
+#include "run/summary.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plan/names.h"
+#include "run/say.h"
+#include "trace/jsonl.h"
+
+static uint64_t value(const _Atomic uint64_t *counter)
+{
+    return atomic_load(counter);
+}
+
+uint64_t summary_matched(struct board *board, const struct plan *plan)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < plan_rule_count(plan); i++)
+        sum += value(&board_tally(board, (uint32_t)i)->matched);
+    return sum;
+}
+
+uint64_t summary_injected(struct board *board, const struct plan *plan)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < plan_rule_count(plan); i++)
+        sum += value(&board_tally(board, (uint32_t)i)->injected);
+    return sum;
+}
+
+/* A fault that the kernel left nothing to do for, or that gave way, has fired all the same. */
+static bool has_fired(const struct tally *tally)
+{
+    return value(&tally->injected) + value(&tally->missed) + value(&tally->yielded) > 0;
+}
+
+size_t summary_idle_rules(struct board *board, const struct plan *plan)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plan_rule_count(plan); i++)
+        count += !has_fired(board_tally(board, (uint32_t)i));
+    return count;
+}
+
+static void say_ready(const struct summary *summary)
+{
+    if (summary->ready)
+        say_note("ready: %s, pid %d, after %" PRIu64 " ms", summary->address[0] ? summary->address : "listening",
+                 (int)summary->ready_pid, summary->ready_ms);
+}
+
+static void say_rule(const struct summary *summary, size_t i)
+{
+    const struct tally *tally = board_tally(summary->board, (uint32_t)i);
+    const char *name = plan_rule_name(summary->plan, i);
+    const char *text = name != NULL ? name : plan_rule_text(summary->plan, i);
+    char counts[160];
+    if (value(&tally->matched) == 0)
+        snprintf(counts, sizeof counts, "%snever matched%s", say_paint(PAINT_WARN), say_plain());
+    else if (!has_fired(tally))
+        snprintf(counts, sizeof counts, "matched %" PRIu64 " time%s, %snever fired%s", value(&tally->matched),
+                 value(&tally->matched) == 1 ? "" : "s", say_paint(PAINT_WARN), say_plain());
+    else
+        snprintf(counts, sizeof counts, "matched %" PRIu64 ", injected %" PRIu64, value(&tally->matched),
+                 value(&tally->injected));
+    char more[80] = "";
+    if (value(&tally->missed) > 0)
+        snprintf(more, sizeof more, ", missed %" PRIu64, value(&tally->missed));
+    if (value(&tally->yielded) > 0)
+        snprintf(more + strlen(more), sizeof more - strlen(more), ", yielded %" PRIu64, value(&tally->yielded));
+    say_note("rule %zu, %s: %s%s", i + 1, text, counts, more);
+}
+
+static void say_unreached(const struct unreached *unreached)
+{
+    char times[32] = "";
+    if (unreached->count > 1)
+        snprintf(times, sizeof times, ", %zu times", unreached->count);
+    say_note("%sunreached%s: %s (pid %d%s%s%s): %s", say_paint(PAINT_BAD), say_plain(), unreached->exe,
+             (int)unreached->pid, times, unreached->listens[0] ? ", listens on " : "", unreached->listens,
+             unreached->why);
+}
+
+static void say_verdict(const struct summary *summary)
+{
+    const char *word = verdict_word(summary->verdict);
+    enum say_paint paint = summary->verdict == VERDICT_SERVED     ? PAINT_GOOD
+                           : summary->verdict == VERDICT_UNTESTED ? PAINT_WARN
+                                                                  : PAINT_BAD;
+    if (word != NULL)
+        say_note("verdict: %s%s%s: %s", say_paint(paint), word, say_plain(), summary->evidence);
+}
+
+void summary_say(const struct summary *summary)
+{
+    say_ready(summary);
+    for (size_t i = 0; i < plan_rule_count(summary->plan); i++)
+        say_rule(summary, i);
+    if (summary->lost > 0)
+        say_note("at least %" PRIu64 " events lost", summary->lost);
+    for (size_t i = 0; i < summary->unreached_count; i++)
+        say_unreached(&summary->unreached[i]);
+    say_verdict(summary);
+}
+
+static json_t *rules_json(const struct summary *summary)
+{
+    json_t *rules = json_array();
+    for (size_t i = 0; i < plan_rule_count(summary->plan); i++) {
+        const struct tally *tally = board_tally(summary->board, (uint32_t)i);
+        const char *name = plan_rule_name(summary->plan, i);
+        json_int_t number = (json_int_t)i + 1;
+        json_array_append_new(rules, json_pack("{s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "rule", number, "text",
+                                               jsonl_text(plan_rule_text(summary->plan, i)), "name",
+                                               name != NULL ? jsonl_text(name) : json_null(), "matched",
+                                               (json_int_t)value(&tally->matched), "injected",
+                                               (json_int_t)value(&tally->injected), "missed",
+                                               (json_int_t)value(&tally->missed), "yielded",
+                                               (json_int_t)value(&tally->yielded)));
+    }
+    return rules;
+}
+
+static json_t *unreached_json(const struct summary *summary)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < summary->unreached_count; i++) {
+        const struct unreached *one = &summary->unreached[i];
+        json_array_append_new(list,
+                              json_pack("{s:i, s:o, s:I, s:o, s:o}", "pid", (int)one->pid, "exe", jsonl_text(one->exe),
+                                        "count", (json_int_t)one->count, "why", jsonl_text(one->why), "listens",
+                                        one->listens[0] ? jsonl_text(one->listens) : json_null()));
+    }
+    return list;
+}
+
+static json_t *milliseconds(bool known, uint64_t ms)
+{
+    return known ? json_integer((json_int_t)ms) : json_null();
+}
+
+static json_t *exit_json(bool known, int status)
+{
+    return known && WIFEXITED(status) ? json_integer(WEXITSTATUS(status)) : json_null();
+}
+
+static json_t *signal_json(bool known, int status)
+{
+    char name[SIGNAL_NAME_MAX];
+    return known && WIFSIGNALED(status) ? json_string(signal_name(WTERMSIG(status), name)) : json_null();
+}
+
+static json_t *evidence_json(const struct summary *summary)
+{
+    const struct facts *facts = summary->facts;
+    bool command = facts->command && facts->asked && !facts->interrupted;
+    return json_pack("{s:s, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o}", "text", summary->evidence, "injected",
+                     (json_int_t)facts->injected, "clients", (json_int_t)(facts->command ? 1 : facts->attempts),
+                     "answered", facts->client_ok, "served_ms", milliseconds(facts->client_ok, facts->served_ms),
+                     "recovered_ms", milliseconds(facts->recovered, facts->recovered_ms), "http",
+                     facts->http_status ? json_integer(facts->http_status) : json_null(), "client_exit",
+                     exit_json(command, facts->client_status), "client_signal",
+                     signal_json(command, facts->client_status));
+}
+
+json_t *summary_json(const struct summary *summary)
+{
+    const char *word = verdict_word(summary->verdict);
+    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "summary", "calls",
+                     (json_int_t)summary->calls, "injected", (json_int_t)summary->facts->injected, "lost",
+                     (json_int_t)summary->lost, "exit", exit_json(summary->ended, summary->status), "signal",
+                     signal_json(summary->ended, summary->status), "rules", rules_json(summary), "verdict",
+                     word != NULL ? json_string(word) : json_null(), "evidence",
+                     word != NULL ? evidence_json(summary) : json_null(), "unreached", unreached_json(summary),
+                     "ready_ms", milliseconds(summary->ready, summary->ready_ms));
+}
+
+static int dump(json_t *object, FILE *file)
+{
+    errno = 0;
+    int result = json_dumpf(object, file, JSON_INDENT(2)) == 0 && putc('\n', file) != EOF ? 0 : -1;
+    if (fclose(file) != 0 || result != 0) {
+        if (errno == 0)
+            errno = EIO;
+        return -1;
+    }
+    return 0;
+}
+
+/* Whether PATH is there and is something that a new file must not replace. */
+static bool is_special(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
+/* Opens a new file beside PATH; its name goes to TEMPORARY, to be freed. */
+static FILE *open_beside(const char *path, char **temporary)
+{
+    if (asprintf(temporary, "%s.XXXXXX", path) < 0) {
+        *temporary = NULL;
+        return NULL;
+    }
+    int fd = mkostemp(*temporary, O_CLOEXEC);
+    mode_t mask = umask(0);
+    umask(mask);
+    FILE *file = fd >= 0 && fchmod(fd, 0666 & ~mask) == 0 ? fdopen(fd, "w") : NULL;
+    if (file != NULL)
+        return file;
+    int saved = errno;
+    if (fd >= 0) {
+        close(fd);
+        unlink(*temporary);
+    }
+    free(*temporary);
+    *temporary = NULL;
+    errno = saved;
+    return NULL;
+}
+
+int summary_check(const char *path)
+{
+    char *temporary;
+    struct stat status;
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        errno = EISDIR;
+        return -1;
+    }
+    if (is_special(path))
+        return access(path, W_OK);
+    FILE *file = open_beside(path, &temporary);
+    if (file == NULL)
+        return -1;
+    fclose(file);
+    unlink(temporary);
+    free(temporary);
+    return 0;
+}
+
+int summary_write(const char *path, json_t *object)
+{
+    char *temporary = NULL;
+    if (object == NULL) {
+        errno = ENOMEM;
+        return -1;
+    }
+    if (is_special(path)) {
+        FILE *file = fopen(path, "we");
+        return file != NULL ? dump(object, file) : -1;
+    }
+    FILE *file = open_beside(path, &temporary);
+    if (file == NULL)
+        return -1;
+    int result = dump(object, file);
+    if (result == 0)
+        result = rename(temporary, path);
+    if (result != 0) {
+        int saved = errno;
+        unlink(temporary);
+        errno = saved;
+    }
+    free(temporary);
+    return result;
+}

@@ -1,0 +1,53 @@
+/*
+ * tree.h - the processes of the server: the one that snag started, what that one started, and orphans of these, which
+ * the kernel hands to snag because it is their subreaper.  A client and a --ready command are children of snag as well
+ * and have a process group of their own, by which they and what they started are told apart.
+ */
+#ifndef SNAG_TREE_H
+#define SNAG_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "run/proc.h"
+
+struct tree {
+    pid_t first; /* the server's first process, and its group; 0: not started */
+    bool first_ended;
+    int first_status; /* as of waitpid(2) */
+    /*
+     * Of the last orphan that did not end well: the last word of a server that went into the background.  Its success is
+     * none: a parent that is there for the fork alone may end, with 0, after the server that it started.
+     */
+    int orphan_status;
+};
+
+/* Makes this process the subreaper of all that it starts.  Returns -1 with errno. */
+int tree_adopt(void);
+
+/*
+ * Lists the living processes of the server into *OUT, to be freed: how many, or -1 with errno.  With EVERYBODY, those of
+ * clients and --ready commands as well.
+ */
+ssize_t tree_list(bool everybody, struct proc **out);
+
+/* Tells the tree that no process group of GROUP is the server's: a client's, a --ready command's. */
+void tree_except(pid_t group);
+
+/* Whether any process of the server lives.  What /proc doesn't tell counts as living. */
+bool tree_lives(const struct tree *tree);
+
+/* Notes that waitpid(2) returned PID with STATUS, which is the first process or an orphan. */
+void tree_reaped(struct tree *tree, pid_t pid, int status);
+
+/* The status that the server as a whole ended with. */
+int tree_status(const struct tree *tree);
+
+/* Sends SIGNAL to the first process's group and to orphans outside it: those that nobody in the tree would stop. */
+void tree_stop(const struct tree *tree, int signal);
+
+/* Sends SIGKILL to every process that came from us, clients included.  Returns how many lived. */
+size_t tree_kill(const struct tree *tree);
+
+#endif

@@ -1,0 +1,73 @@
+#!/bin/bash
+# What the shim can't get into is refused, or found out and said.
+. "${0%/*}/harness.sh"
+
+TINY=$(program tiny) STATIC=$(program tiny_static)
+RULE=accept:error=EMFILE:when=1
+
+test_static_programs() {
+    run "$SNAG" run -e $RULE --connect -- "$STATIC" 0
+    expect_status 125
+    expect_lines err <<<"snag: $STATIC can't be reached: it is linked statically, so no library can be preloaded into it"
+    printf '#!%s\n' "$STATIC" >script
+    chmod +x script
+    run "$SNAG" run -- ./script
+    expect_status 125
+    expect_has err "its interpreter is $STATIC"
+}
+
+test_setuid_programs() {
+    [ "$(id -u)" = 0 ] || return 0
+    cp "$TINY" other
+    chown nobody other
+    chmod u+s other
+    run "$SNAG" run -- ./other exits=0 0
+    expect_status 125
+    expect_has err 'it runs as another user (setuid)'
+    # To the user that we are it changes nothing.
+    chown root other
+    chmod u+s other
+    run "$SNAG" run -- ./other exits=3 0
+    expect_status 3
+}
+
+test_environment_that_is_lost_is_put_back() {
+    run "$SNAG" run -e $RULE --connect -- env -i "$TINY" 0
+    expect_status 0
+    expect_has err 'matched 2, injected 1'
+}
+
+# It is found out before it listens.
+test_static_server_of_a_script_that_listens() {
+    printf '#!/bin/sh\nexec "%s" slow=700 0\n' "$STATIC" >script
+    chmod +x script
+    run "$SNAG" run --ready-timeout 10s -e $RULE --connect -- ./script
+    expect_status 125
+    expect_match err "^snag: $STATIC \(pid [0-9]+\) listens on 127\.0\.0\.1:[0-9]+ and can't be reached: it is linked statically"
+}
+
+test_static_program_of_a_script() {
+    printf '#!/bin/sh\n"%s" exits=0 0\n"%s" exits=0 0\nexit 0\n' "$STATIC" "$STATIC" >script
+    chmod +x script
+    run "$SNAG" run --summary sum.json -e $RULE -- ./script
+    expect_status 125
+    expect_match err "^snag: unreached: $STATIC \(pid [0-9]+, 2 times\): it is linked statically"
+    expect_has err "snag: no rule matched a call, and the shim is not in $STATIC"
+    expect_lacks err 'nothing was reached' # the script was
+    expect_json sum.json '.unreached | length == 1 and .[0].count == 2'
+    # Where a rule did match, it is said and no more.
+    printf '#!/bin/sh\n"%s" exits=0 0\n"%s" quits 0 & wait; exit 0\n' "$STATIC" "$TINY" >script
+    run "$SNAG" run -e socket:error=EMFILE:when=1 -- ./script
+    expect_status 0
+    expect_has err "snag: unreached: $STATIC"
+}
+
+# Ordinary programs, forks and failed execs of a script are no news.
+test_no_false_alarm() {
+    run "$SNAG" run --summary sum.json -- sh -c 'ls / >/dev/null; /none/prog 2>/dev/null; (exit 3); env true; echo $(echo x | cat)'
+    expect_status 0
+    expect_empty err
+    expect_json sum.json '.unreached == []'
+}
+
+tests_main "$@"

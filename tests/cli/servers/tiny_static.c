@@ -1,0 +1,2 @@
+/* tiny, linked statically: a server that the shim can't get into. */
+#include "tiny.c"
