@@ -69,7 +69,7 @@ LIBS_tiny_asan = -fsanitize=address
 # Shell tests: each file is run in a process of its own by tests/run.
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh
-SERVER_TESTS = tests/servers/listener_test.sh
+SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh
 
 # --- Flags -------------------------------------------------------------------------------------------------------
 
@@ -105,7 +105,7 @@ CLI_BINARIES = $(CLI_PROGRAMS:%=$(B)/tests/%)
 
 all: $(PRODUCTS)
 
-tests: $(UNIT_PROGRAMS) $(CLI_BINARIES) $(B)/tests/harness_sample
+tests: $(UNIT_PROGRAMS) $(CLI_BINARIES) $(B)/tests/harness_sample $(B)/demo-client
 
 again = +@$(MAKE) --no-print-directory BUILD=$(BUILD)
 
