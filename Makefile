@@ -29,10 +29,14 @@ RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/s
 	inject/run/spawn.c inject/run/tree.c inject/run/proc.c inject/run/output.c inject/run/ready.c \
 	inject/run/endpoint.c inject/run/client.c inject/run/probe.c inject/run/verdict.c inject/run/summary.c \
 	inject/run/say.c
-TRACE_SRC = inject/trace/drain.c inject/trace/jsonl.c inject/trace/address.c
-SNAG_SRC = inject/main.c $(RUN_SRC) $(TRACE_SRC) $(PLAN_SRC) $(ENGINE_SRC)
+TRACE_SRC = inject/trace/drain.c inject/trace/jsonl.c inject/trace/address.c inject/trace/strace.c $(DECODE_SRC)
+DECODE_SRC = inject/trace/decode.c inject/trace/decode_socket.c inject/trace/decode_fd.c inject/trace/decode_wait.c \
+	inject/trace/words.c inject/trace/constants.c
+REPORT_SRC = inject/report/report.c inject/report/reader.c inject/report/figures.c inject/report/life.c \
+	inject/report/text.c inject/report/json.c
+SNAG_SRC = inject/main.c $(RUN_SRC) $(TRACE_SRC) $(REPORT_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
-SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/fds.c shim/scene.c shim/hook.c \
+SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/fds.c shim/scene.c shim/hook.c shim/show.c \
 	shim/wrap_socket.c shim/wrap_fd.c shim/wrap_wait.c shim/wrap_exec.c shim/wrap_syscall.c
 SHIM_ENGINE_SRC = $(ENGINE_SRC)
 
@@ -42,11 +46,12 @@ LISTENER_MAP = listener/evconnlistener.map
 ECHO_SRC = listener/examples/echo.c
 
 # Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
-UNIT_TESTS = harness engine plan drain run listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
+UNIT_TESTS = harness engine plan drain run trace listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
 TEST_engine = $(ENGINE_SRC)
 TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
 TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
 TEST_run = $(filter-out inject/main.c,$(SNAG_SRC))
+TEST_trace = $(ENGINE_SRC) $(PLAN_SRC) $(DECODE_SRC) inject/trace/address.c inject/trace/strace.c
 LISTENER_TESTS = listener listener_policy listener_thread listener_sweep
 LISTENER_TEST_SRC = $(LISTENER_SRC) tests/unit/listener_world.c tests/unit/listener_faults.c
 TEST_listener = $(LISTENER_TEST_SRC)
@@ -61,14 +66,15 @@ SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) 
 $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
-CLI_PROGRAMS = free_port tiny tiny_static tiny_asan hand_over evhttp evhttp_core evhttp_shared evhttp_archive \
+CLI_PROGRAMS = free_port tiny tiny_static tiny_asan caller hand_over evhttp evhttp_core evhttp_shared evhttp_archive \
 	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static
 LIBS_tiny_asan = -fsanitize=address
 
 # Shell tests: each file is run in a process of its own by tests/run.
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
-	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh
+	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
+	tests/cli/trace_test.sh tests/cli/report_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh
 
 # --- Flags -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@
  *
  *     plan/                         plan text -> rules: parser, errors with a caret, `snag check`, `snag faults`
  *
- *     run/run.c                     cmd_run(): `snag run`, from here to session_run()
+ *     run/run.c                     cmd_run(), cmd_trace(): `snag run` and `snag trace`, from here to session_run()
  *     run/options.c, escape.c       its command line
  *     run/session.c                 a run: makes everything, runs the loop, reports
  *     run/steps.c, events.c         what happens next; what a record of the shim means
@@ -26,12 +26,22 @@
  *
  *     trace/drain.c                 the rings on the board -> records, in order
  *     trace/jsonl.c, address.c      records -> JSON Lines; socket addresses as text
+ *     trace/strace.c                records -> lines as strace prints them
+ *     trace/decode.[ch]             a call's arguments as text, by the row of each call:
+ *           decode_socket.c, decode_fd.c, decode_wait.c
+ *     trace/words.c, constants.c    text that is cut to fit; the names of numbers in arguments
+ *
+ *     report/report.c               cmd_report(): `snag report`
+ *     report/reader.c               the lines of a trace, checked
+ *     report/figures.c, life.c      what they come to: counts; the lives of sockets
+ *     report/text.c, json.c         the report, for people and for programs
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "plan/names.h"
 #include "plan/plan.h"
+#include "report/report.h"
 #include "run/run.h"
 #include "run/say.h"
 #include "version.h"
@@ -42,6 +52,8 @@ static const struct subcommand {
     int (*run)(int argc, char **argv);
 } subcommands[] = {
     {"run", "start a server under a fault plan, and say what it did", cmd_run},
+    {"trace", "start a server, and print its calls as they happen", cmd_trace},
+    {"report", "sum up a trace: rules, calls, the life of each socket", cmd_report},
     {"check", "say in words what a plan will do", cmd_check},
     {"faults", "list what can fail, and what happens then", cmd_faults},
 };

@@ -4,6 +4,7 @@
 
 #include "raw.h"
 #include "record.h"
+#include "show.h"
 
 /* Sleeps for NS whatever signals come: a delay that a signal could cut short would not be the one asked for. */
 static void pause_for(uint64_t ns)
@@ -83,13 +84,18 @@ static unsigned event_flags(const struct hook *hook)
         flags |= EVENT_REPEATED;
     if (hook->acts && hook->consume && !hook->missed)
         flags |= EVENT_CONSUMED;
+    if (hook->shows)
+        flags |= EVENT_ARGUMENTS;
     return flags;
 }
 
-static void record_call(const struct hook *hook, int ret, int error, const void *address, socklen_t length)
+static void record_call(struct hook *hook, int ret, int error, const void *address, socklen_t length)
 {
     uint64_t now = session_stamp(), position;
-    struct event *event = record_begin(EVENT_CALL, address, length, &position);
+    size_t size = length;
+    if (hook->shows)
+        address = show_payload(hook, address, &size);
+    struct event *event = record_begin(EVENT_CALL, address, size, &position);
     if (!event)
         return;
     event->call = (uint16_t)hook->call;

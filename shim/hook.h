@@ -27,6 +27,12 @@
 /* Marks a definition that stands before libc's. */
 #define WRAPPER __attribute__((visibility("default")))
 
+/* What the record of a call shows of its arguments: the payload as it will be. */
+struct shown {
+    struct event_arguments head;
+    unsigned char bytes[EVENT_PAYLOAD_MAX - sizeof(struct event_arguments)];
+};
+
 struct hook {
     struct scene scene; /* first: scene_ops find the hook through it */
     struct decision decision;
@@ -44,6 +50,9 @@ struct hook {
     int domain;    /* of socket; the next two of bind: for the filters; unset for other calls */
     const struct sockaddr *address;
     socklen_t length;
+    bool shows;         /* `shown` is filled; that is show.h's business */
+    bool shows_no_more; /* a piece could not be read, or there is no room */
+    struct shown shown;
 };
 
 /* Decides what happens to the call in HOOK; delays and signals that come before it are done here.  errno is kept. */
@@ -69,7 +78,7 @@ static inline void hook_init(struct hook *hook, enum call call, int fd)
     hook->scene.fallback = NULL;
     hook->decision.rule = NULL;
     hook->decision.yielded = hook->decision.repeated = false;
-    hook->acts = hook->replaced = hook->consume = hook->overrule = hook->missed = false;
+    hook->acts = hook->replaced = hook->consume = hook->overrule = hook->missed = hook->shows = false;
     hook->t_ns = 0;
     hook->arg = 0;
 }

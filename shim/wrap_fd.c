@@ -12,6 +12,7 @@
 #include "hook.h"
 #include "raw.h"
 #include "real.h"
+#include "show.h"
 
 /* Descriptors FIRST to LAST are about to be closed: nothing that was noted of them holds for who gets them next. */
 static void forget(unsigned want, unsigned first, unsigned last)
@@ -42,6 +43,8 @@ WRAPPER int close(int fd)
     struct hook hook;
     if (!hook_enter(&hook, CALL_close, fd))
         return REAL(close)(fd);
+    if (show_wanted(&hook))
+        show_words(&hook, fd, 0, 0);
     if (!hook.replaced && fd >= 0)
         forget(hook.want, (unsigned)fd, (unsigned)fd);
     int ret = hook.replaced ? hook.ret : REAL(close)(fd);
@@ -61,9 +64,13 @@ static int hooked_fcntl(int fd, int command, void *argument)
     struct hook hook;
     if (!hook_enter(&hook, CALL_fcntl, fd))
         return REAL(fcntl)(fd, command, argument);
+    if (show_wanted(&hook))
+        show_fcntl(&hook, fd, command, argument);
     int ret = hook.replaced ? hook.ret : REAL(fcntl)(fd, command, argument);
     if (ret >= 0 && !hook.replaced && (hook.want & WANT_READY) && (command == F_DUPFD || command == F_DUPFD_CLOEXEC))
         fds_copy(fd, ret);
+    if (show_wanted(&hook))
+        show_fcntl_after(&hook, command, argument);
     return hook_leave(&hook, ret);
 }
 

@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "raw.h"
 #include "real.h"
+#include "show.h"
 
 WRAPPER int socket(int domain, int type, int protocol)
 {
@@ -19,6 +20,8 @@ WRAPPER int socket(int domain, int type, int protocol)
     hook_init(&hook, CALL_socket, -1);
     hook.domain = domain;
     hook_begin(&hook);
+    if (show_wanted(&hook))
+        show_words(&hook, domain, type, protocol);
     int ret = hook.replaced ? hook.ret : REAL(socket)(domain, type, protocol);
     return hook_leave(&hook, ret);
 }
@@ -28,6 +31,8 @@ WRAPPER int setsockopt(int fd, int level, int name, const void *value, socklen_t
     struct hook hook;
     if (!hook_enter(&hook, CALL_setsockopt, fd))
         return REAL(setsockopt)(fd, level, name, value, length);
+    if (show_wanted(&hook))
+        show_setsockopt(&hook, fd, level, name, value, length);
     int ret = hook.replaced ? hook.ret : REAL(setsockopt)(fd, level, name, value, length);
     return hook_leave(&hook, ret);
 }
@@ -42,6 +47,8 @@ WRAPPER int bind(int fd, const struct sockaddr *address, socklen_t length)
     hook.address = address;
     hook.length = length;
     hook_begin(&hook);
+    if (show_wanted(&hook))
+        show_bind(&hook, fd, address, length);
     int ret = hook.replaced ? hook.ret : REAL(bind)(fd, address, length);
     socklen_t known = length < sizeof copy ? length : sizeof copy;
     if (!memory_copy(&copy, address, known))
@@ -56,10 +63,23 @@ WRAPPER int listen(int fd, int backlog)
         return REAL(listen)(fd, backlog);
     backlog = hook_backlog(&hook, backlog);
     hook.arg = (uint32_t)backlog;
+    if (show_wanted(&hook))
+        show_words(&hook, fd, backlog, 0);
     int ret = hook.replaced ? hook.ret : REAL(listen)(fd, backlog);
     if (ret == 0 && !hook.replaced && (hook.want & (WANT_READY | WANT_RECORD)))
         fds_listen(fd);
     return hook_leave(&hook, ret);
+}
+
+/* Ends a getsockname that found a name, LENGTH bytes of which are at ADDRESS unless the caller's buffer was shorter. */
+static int leave_with_name(struct hook *hook, const struct sockaddr *address, socklen_t length)
+{
+    struct sockaddr_storage copy = {0};
+    socklen_t room = hook->shown.head.length;
+    socklen_t known = length < room ? length : room;
+    if (known > sizeof copy || !memory_copy(&copy, address, known))
+        known = 0;
+    return hook_leave_with(hook, 0, &copy, known);
 }
 
 WRAPPER int getsockname(int fd, struct sockaddr *address, socklen_t *length)
@@ -67,9 +87,13 @@ WRAPPER int getsockname(int fd, struct sockaddr *address, socklen_t *length)
     struct hook hook;
     if (!hook_enter(&hook, CALL_getsockname, fd))
         return REAL(getsockname)(fd, address, length);
+    if (show_wanted(&hook))
+        show_name(&hook, fd, address, length, 0);
     int ret = hook.replaced ? hook.ret : REAL(getsockname)(fd, address, length);
     if (ret == 0 && !hook.replaced)
         hook.arg = *length;
+    if (show_wanted(&hook) && ret == 0 && !hook.replaced)
+        return leave_with_name(&hook, address, *length);
     return hook_leave(&hook, ret);
 }
 
@@ -174,6 +198,8 @@ static void learn_peer(const struct hook *hook, struct accept_call *accept_call,
 static int accept_slowly(struct hook *hook, struct sockaddr *address, socklen_t *length, int flags)
 {
     struct accept_call call;
+    if (show_wanted(hook))
+        show_name(hook, hook->scene.fd, address, length, flags);
     if (hook->replaced)
         return hook_leave(hook, hook->ret);
 

@@ -11,6 +11,7 @@
 #include "hook.h"
 #include "raw.h"
 #include "real.h"
+#include "show.h"
 
 /* Called from arch.S. */
 long snag_syscall_hook(long number, long a, long b, long c, long d, long e, long f);
@@ -27,6 +28,23 @@ static void *pointer(long value)
     return (void *)(intptr_t)value;
 }
 
+/* The kernel's forms: pselect6's last argument leads to the mask, and is left out. */
+static void show_raw_wait(struct hook *hook, long a, long b, long c, long d, long e)
+{
+    if (hook->call == CALL_ppoll)
+        show_poll(hook, pointer(a), (nfds_t)b, 0, pointer(c), pointer(d));
+    else
+        show_select(hook, (int)a, (const fd_set *const[]){pointer(b), pointer(c), pointer(d)}, pointer(e), NULL);
+}
+
+static void show_raw_wait_after(struct hook *hook, long ret, long a, long b, long c, long d)
+{
+    if (hook->call == CALL_ppoll)
+        show_poll_after(hook, pointer(a), (nfds_t)b);
+    else
+        show_select_after(hook, (int)ret, (int)a, (const fd_set *const[]){pointer(b), pointer(c), pointer(d)});
+}
+
 static long raw_wait(enum call call, long number, long a, long b, long c, long d, long e, long f)
 {
     struct hook hook;
@@ -36,9 +54,13 @@ static long raw_wait(enum call call, long number, long a, long b, long c, long d
         fds_ready_poll(pointer(a), (unsigned long)b);
     if (see && call == CALL_pselect && b)
         fds_ready_select(pointer(b), (int)a);
+    if (hooked && show_wanted(&hook))
+        show_raw_wait(&hook, a, b, c, d, e);
     long ret = hooked && hook.replaced ? hook.ret : snag_raw(number, a, b, c, d, e, f);
     if (ret < 0 && !(hooked && hook.replaced))
         ret = snag_syscall_error(ret);
+    if (hooked && show_wanted(&hook))
+        show_raw_wait_after(&hook, ret, a, b, c, d);
     return hooked ? hook_leave(&hook, (int)ret) : ret;
 }
 

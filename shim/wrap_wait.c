@@ -5,6 +5,7 @@
 #include "fds.h"
 #include "hook.h"
 #include "real.h"
+#include "show.h"
 
 /*
  * The first wait on a listening socket must be seen before it begins, and the entries may be no memory at all, which only
@@ -39,9 +40,13 @@ WRAPPER int poll(struct pollfd *fds, nfds_t count, int timeout)
     struct hook hook;
     if (!hook_enter(&hook, CALL_poll, -1))
         return REAL(poll)(fds, count, timeout);
+    if (show_wanted(&hook))
+        show_poll(&hook, fds, count, timeout, NULL, NULL);
     int ret = hook.replaced        ? hook.ret
               : shows_ready(&hook) ? poll_and_see(fds, count, timeout)
                                    : REAL(poll)(fds, count, timeout);
+    if (show_wanted(&hook))
+        show_poll_after(&hook, fds, count);
     return hook_leave(&hook, ret);
 }
 
@@ -63,9 +68,13 @@ WRAPPER int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeo
     struct hook hook;
     if (!hook_enter(&hook, CALL_ppoll, -1))
         return REAL(ppoll)(fds, count, timeout, mask);
+    if (show_wanted(&hook))
+        show_poll(&hook, fds, count, 0, timeout, mask);
     int ret = hook.replaced        ? hook.ret
               : shows_ready(&hook) ? ppoll_and_see(fds, count, timeout, mask)
                                    : REAL(ppoll)(fds, count, timeout, mask);
+    if (show_wanted(&hook))
+        show_poll_after(&hook, fds, count);
     return hook_leave(&hook, ret);
 }
 
@@ -84,7 +93,11 @@ WRAPPER int select(int count, fd_set *in, fd_set *out, fd_set *except, struct ti
         return REAL(select)(count, in, out, except, timeout);
     if (in && shows_ready(&hook))
         fds_ready_select(in, count);
+    if (show_wanted(&hook))
+        show_select(&hook, count, (const fd_set *const[]){in, out, except}, timeout, NULL);
     int ret = hook.replaced ? hook.ret : REAL(select)(count, in, out, except, timeout);
+    if (show_wanted(&hook))
+        show_select_after(&hook, ret, count, (const fd_set *const[]){in, out, except});
     return hook_leave(&hook, ret);
 }
 
@@ -101,7 +114,11 @@ WRAPPER int pselect(int count, fd_set *in, fd_set *out, fd_set *except, const st
         return REAL(pselect)(count, in, out, except, timeout, mask);
     if (in && shows_ready(&hook))
         fds_ready_select(in, count);
+    if (show_wanted(&hook))
+        show_select(&hook, count, (const fd_set *const[]){in, out, except}, timeout, mask);
     int ret = hook.replaced ? hook.ret : REAL(pselect)(count, in, out, except, timeout, mask);
+    if (show_wanted(&hook))
+        show_select_after(&hook, ret, count, (const fd_set *const[]){in, out, except});
     return hook_leave(&hook, ret);
 }
 
@@ -110,6 +127,8 @@ WRAPPER int epoll_create(int size)
     struct hook hook;
     if (!hook_enter(&hook, CALL_epoll_create, -1))
         return REAL(epoll_create)(size);
+    if (show_wanted(&hook))
+        show_words(&hook, size, 0, 0);
     int ret = hook.replaced ? hook.ret : REAL(epoll_create)(size);
     return hook_leave(&hook, ret);
 }
@@ -119,6 +138,8 @@ WRAPPER int epoll_create1(int flags)
     struct hook hook;
     if (!hook_enter(&hook, CALL_epoll_create1, -1))
         return REAL(epoll_create1)(flags);
+    if (show_wanted(&hook))
+        show_words(&hook, flags, 0, 0);
     int ret = hook.replaced ? hook.ret : REAL(epoll_create1)(flags);
     return hook_leave(&hook, ret);
 }
@@ -128,6 +149,8 @@ WRAPPER int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
     struct hook hook;
     if (!hook_enter(&hook, CALL_epoll_ctl, fd))
         return REAL(epoll_ctl)(epfd, op, fd, event);
+    if (show_wanted(&hook))
+        show_epoll_ctl(&hook, epfd, op, fd, event);
     int ret = hook.replaced ? hook.ret : REAL(epoll_ctl)(epfd, op, fd, event);
     if (ret == 0 && op == EPOLL_CTL_ADD && !hook.replaced && (hook.want & WANT_READY))
         fds_watch(epfd, fd);
@@ -141,7 +164,11 @@ WRAPPER int epoll_wait(int epfd, struct epoll_event *events, int count, int time
         return REAL(epoll_wait)(epfd, events, count, timeout);
     if (shows_ready(&hook))
         fds_ready_epoll(epfd);
+    if (show_wanted(&hook))
+        show_epoll_wait(&hook, epfd, events, count, timeout, NULL, NULL);
     int ret = hook.replaced ? hook.ret : REAL(epoll_wait)(epfd, events, count, timeout);
+    if (show_wanted(&hook))
+        show_epoll_wait_after(&hook, ret, events);
     return hook_leave(&hook, ret);
 }
 
@@ -152,7 +179,11 @@ WRAPPER int epoll_pwait(int epfd, struct epoll_event *events, int count, int tim
         return REAL(epoll_pwait)(epfd, events, count, timeout, mask);
     if (shows_ready(&hook))
         fds_ready_epoll(epfd);
+    if (show_wanted(&hook))
+        show_epoll_wait(&hook, epfd, events, count, timeout, NULL, mask);
     int ret = hook.replaced ? hook.ret : REAL(epoll_pwait)(epfd, events, count, timeout, mask);
+    if (show_wanted(&hook))
+        show_epoll_wait_after(&hook, ret, events);
     return hook_leave(&hook, ret);
 }
 
@@ -164,6 +195,10 @@ WRAPPER int epoll_pwait2(int epfd, struct epoll_event *events, int count, const 
         return REAL(epoll_pwait2)(epfd, events, count, timeout, mask);
     if (shows_ready(&hook))
         fds_ready_epoll(epfd);
+    if (show_wanted(&hook))
+        show_epoll_wait(&hook, epfd, events, count, 0, timeout, mask);
     int ret = hook.replaced ? hook.ret : REAL(epoll_pwait2)(epfd, events, count, timeout, mask);
+    if (show_wanted(&hook))
+        show_epoll_wait_after(&hook, ret, events);
     return hook_leave(&hook, ret);
 }

@@ -33,11 +33,12 @@ enum {
 
 /* Why a call must take the slow way through the shim: bits of board.wanted[call]. */
 enum board_want {
-    WANT_RULE = 1 << 0,   /* a rule names it */
-    WANT_RECORD = 1 << 1, /* it is recorded, injected or not */
-    WANT_READY = 1 << 2,  /* it can show that the server is ready; cleared when it is */
-    WANT_FREES = 1 << 3,  /* it can free a descriptor, and a rule must know of that */
-    WANT_BREAK = 1 << 4,  /* it comes between an accept4 and an accept, which then are not one logical call */
+    WANT_RULE = 1 << 0,      /* a rule names it */
+    WANT_RECORD = 1 << 1,    /* it is recorded, injected or not */
+    WANT_READY = 1 << 2,     /* it can show that the server is ready; cleared when it is */
+    WANT_FREES = 1 << 3,     /* it can free a descriptor, and a rule must know of that */
+    WANT_BREAK = 1 << 4,     /* it comes between an accept4 and an accept, which then are not one logical call */
+    WANT_ARGUMENTS = 1 << 5, /* its records, where there are any, hold its arguments */
 };
 
 struct board {

@@ -11,7 +11,9 @@
 #define SNAG_EVENT_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     EVENT_SLOT = 64,         /* bytes */
@@ -22,7 +24,7 @@ enum {
 };
 
 enum event_kind {
-    EVENT_CALL = 1,    /* a call returned (or was replaced); payload: its address, if it has one */
+    EVENT_CALL = 1,    /* a call returned (or was replaced); payload: its arguments if asked for, then its address */
     EVENT_PROCESS,     /* a process attached, after exec or fork; payload: struct event_process */
     EVENT_EXEC,        /* a process is about to exec, or has spawned `pid`; payload: the path */
     EVENT_EXEC_FAILED, /* it did not: `err` says why */
@@ -31,11 +33,12 @@ enum event_kind {
 };
 
 enum event_flag {
-    EVENT_INJECTED = 1 << 0, /* rule `rule` fired and the fault was delivered */
-    EVENT_MISSED = 1 << 1,   /* it fired and the kernel had nothing to consume or to tamper with */
-    EVENT_YIELDED = 1 << 2,  /* EMFILE or ENFILE let through, for a descriptor had been closed */
-    EVENT_REPEATED = 1 << 3, /* the fallback from accept4 to accept: the same logical call, same ordinal */
-    EVENT_CONSUMED = 1 << 4, /* a connection was taken out of the queue and ended; payload: its peer */
+    EVENT_INJECTED = 1 << 0,  /* rule `rule` fired and the fault was delivered */
+    EVENT_MISSED = 1 << 1,    /* it fired and the kernel had nothing to consume or to tamper with */
+    EVENT_YIELDED = 1 << 2,   /* EMFILE or ENFILE let through, for a descriptor had been closed */
+    EVENT_REPEATED = 1 << 3,  /* the fallback from accept4 to accept: the same logical call, same ordinal */
+    EVENT_CONSUMED = 1 << 4,  /* a connection was taken out of the queue and ended; payload: its peer */
+    EVENT_ARGUMENTS = 1 << 5, /* the payload begins with a struct event_arguments */
 };
 
 /* One record's header.  Times are CLOCK_MONOTONIC; in a ring of a board that counts_ticks, they are ticks. */
@@ -66,6 +69,18 @@ struct event_process {
     char exe[256]; /* cut to fit, terminated */
 };
 
+/*
+ * What a call was given, where WANT_ARGUMENTS asked for it.  Behind it come the bytes that its pointers led to: `before` of
+ * them as they were before the call, `after` as it left them, and then, to the end of the payload, its address.  A piece
+ * that could not be read is missing, and so is all that would follow it.
+ */
+struct event_arguments {
+    int64_t words[6]; /* in the order of the prototype; pointers as numbers */
+    uint32_t length;  /* accept, getsockname: *length before the call */
+    uint16_t before, after;
+    uint64_t reserved;
+};
+
 struct ring {
     _Alignas(64) _Atomic uint32_t owner; /* thread id, 0: free; always 1 for the shared ring */
     _Atomic uint32_t owner_pid;
@@ -77,5 +92,23 @@ struct ring {
 };
 
 _Static_assert(sizeof(struct event) == EVENT_SLOT, "a header fills one slot");
+_Static_assert(sizeof(struct event_arguments) == EVENT_SLOT, "arguments fill one slot");
+
+/* Returns the address in the PAYLOAD of a call's record, whose length in bytes goes to *LENGTH: 0 if there is none. */
+static inline const void *event_address(const struct event *event, const void *payload, size_t *length)
+{
+    struct event_arguments arguments;
+    size_t start = 0;
+    if (event->flags & EVENT_ARGUMENTS) {
+        if (event->payload < sizeof arguments) {
+            *length = 0;
+            return payload;
+        }
+        memcpy(&arguments, payload, sizeof arguments);
+        start = sizeof arguments + arguments.before + arguments.after;
+    }
+    *length = start < event->payload ? event->payload - start : 0;
+    return (const unsigned char *)payload + (*length ? start : 0);
+}
 
 #endif

@@ -3,7 +3,11 @@
  */
 #include "run/session.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "run/say.h"
+#include "trace/strace.h"
 
 /*
  * Whether a successful accept shows that the server took a client on.  Not if the rule made up its result; and a server
@@ -21,10 +25,12 @@ static bool shows_service(struct session *session, const struct event *event)
 
 static void call_seen(struct session *session, const struct event *event, const void *payload)
 {
+    size_t length;
+    const void *address = event_address(event, payload, &length);
     bool accept = event->call == CALL_accept || event->call == CALL_accept4;
     session->calls++;
     if (accept && event->ret >= 0 && session->probe != NULL && shows_service(session, event))
-        probe_accepted(session->probe, payload, event->payload, event->t_ns + event->dur_ns);
+        probe_accepted(session->probe, address, length, event->t_ns + event->dur_ns);
 }
 
 void event_seen(void *context, const struct event *event, const void *payload)
@@ -36,15 +42,57 @@ void event_seen(void *context, const struct event *event, const void *payload)
         call_seen(session, event, payload);
 }
 
+/* Which calls `snag trace` shows: those that were chosen, and those that a rule acted on. */
+static bool is_shown(const struct session *session, const struct event *event)
+{
+    return !session->options->live || event->kind != EVENT_CALL || event->rule != 0 ||
+           (event->call < CALL_COUNT && session->chosen[event->call]);
+}
+
+/* As strace does: threads are named as soon as there is more than one. */
+static void print_call(struct session *session, const struct event *event, const void *payload, unsigned actions)
+{
+    char line[STRACE_LINE_MAX];
+    if (session->only_tid == 0)
+        session->only_tid = event->tid;
+    if (session->only_tid != event->tid)
+        session->only_tid = -1;
+    size_t length = strace_line(line, event, payload, actions, session->only_tid == -1);
+    output_line(session->output, line, length);
+}
+
 /* The board numbers its rules; the user's may be split into several of these, and share a tally. */
 void event_ordered(void *context, const struct event *event, const void *payload)
 {
     struct session *session = context;
     struct event copy;
+    unsigned actions = 0;
     memcpy(&copy, event, sizeof copy);
     if (copy.rule > session->board->rule_count)
         copy.rule = 0;
-    if (copy.rule != 0)
-        copy.rule = (uint16_t)(board_rules(session->board)[copy.rule - 1].tally + 1);
-    jsonl_event(session->trace, &copy, payload);
+    if (copy.rule != 0) {
+        const struct rule *rule = &board_rules(session->board)[copy.rule - 1];
+        actions = rule->actions;
+        copy.rule = (uint16_t)(rule->tally + 1);
+    }
+    if (!is_shown(session, &copy))
+        return;
+    if (session->trace != NULL)
+        jsonl_event(session->trace, &copy, payload);
+    else if (copy.kind == EVENT_CALL)
+        print_call(session, &copy, payload, actions);
+}
+
+void events_flush(struct session *session)
+{
+    if (!session->options->live || session->unwritable)
+        return;
+    if (session->trace != NULL ? jsonl_flush(session->trace) == 0 : output_flush(session->output) == 0)
+        return;
+    session->unwritable = true;
+    if (session->trace != NULL)
+        say_error("can't write the trace %s: %s", session->options->trace_path, strerror(errno));
+    else
+        say_error("can't print the trace: %s", strerror(errno));
+    session_fail(session);
 }

@@ -15,10 +15,23 @@
 #include "run/say.h"
 #include "version.h"
 
-static const char help_text[] =
-    "usage: snag run [-e RULE]... [OPTION]... -- SERVER [ARGUMENT]...\n"
-    "Starts SERVER, makes its calls fail as the rules say, and tells what it did.\n"
+static const char help_run[] = "usage: snag run [-e RULE]... [OPTION]... -- SERVER [ARGUMENT]...\n"
+                               "Starts SERVER, makes its calls fail as the rules say, and tells what it did.\n"
+                               "\n";
+
+static const char help_trace[] =
+    "usage: snag trace [-e CALLS|RULE]... [OPTION]... -- SERVER [ARGUMENT]...\n"
+    "Starts SERVER, and prints its calls as they happen, as strace would, on stderr.\n"
     "\n"
+    "  -e CALLS                these calls alone (all that snag knows), as accept4,bind or trace=%setup;\n"
+    "                          a rule, as accept4:error=EMFILE:when=2, is injected as well\n"
+    "  -o, --output FILE       write them to FILE as JSON Lines, and print none; snag report FILE sums it up\n"
+    "\n"
+    "The marks are (INJECTED), (DELAYED), (MISSED): nothing to inject into, (YIELDED): EMFILE gave way to\n"
+    "a closed descriptor.  [pid N] is there once a second thread is.  The other options are those of snag run.\n"
+    "\n";
+
+static const char help_text[] =
     "The plan (snag check says what it does, snag faults what can fail):\n"
     "  -e RULE                 a rule, as accept4:error=EMFILE:when=1..50; or inject=RULE,\n"
     "                          fault=RULE, trace=CALLS as in strace; may be repeated\n"
@@ -111,7 +124,8 @@ struct reading {
     struct options *out;
     bool quiet, verbose;
     enum say_when color;
-    int asks; /* kinds of clients that were given */
+    int asks;         /* kinds of clients that were given */
+    const char *name; /* of the subcommand */
 };
 
 static int fail(const char *option, const char *value, const char *why)
@@ -208,6 +222,19 @@ static int set_http(struct reading *reading, enum ask ask, const char *path)
     return set_ask(reading, ask);
 }
 
+/* What strace calls -e CALLS is a rule without a part: the calls to show. */
+static int read_expression(struct options *out, const char *value)
+{
+    char *named = NULL;
+    if (!out->live || strpbrk(value, ":=") != NULL)
+        return plan_add(out->plan, value, stderr) == 0 ? -1 : EXIT_SNAG;
+    if (asprintf(&named, "trace=%s", value) < 0)
+        return fail("-e", value, strerror(errno));
+    int result = plan_add(out->plan, named, stderr) == 0 ? -1 : EXIT_SNAG;
+    free(named);
+    return result;
+}
+
 /* Reads one option.  Returns -1 to go on, else the exit status. */
 static int read_option(struct reading *reading, int option, const char *value)
 {
@@ -215,7 +242,10 @@ static int read_option(struct reading *reading, int option, const char *value)
     int result = -1;
     switch (option) {
     case 'e':
-        return plan_add(out->plan, value, stderr) == 0 ? -1 : EXIT_SNAG;
+        return read_expression(out, value);
+    case 'k':
+        say_error("-k: call sites are not part of this version yet");
+        return EXIT_SNAG;
     case OPTION_PLAN:
         return plan_add_file(out->plan, value, stderr) == 0 ? -1 : EXIT_SNAG;
     case OPTION_SEED:
@@ -276,14 +306,14 @@ static int read_option(struct reading *reading, int option, const char *value)
 }
 
 /* Says what getopt found wrong with ARGUMENT, in our own words. */
-static int unknown_option(const char *argument, int short_option, int problem)
+static int unknown_option(const struct reading *reading, const char *argument, int short_option, int problem)
 {
     if (problem == ':') {
         say_error("%s needs a value", argument);
         return EXIT_SNAG;
     }
     if (short_option != 0 && short_option < 256 && strncmp(argument, "--", 2) != 0) {
-        say_error("unknown option -%c; see snag run --help", short_option);
+        say_error("unknown option -%c; see snag %s --help", short_option, reading->name);
         return EXIT_SNAG;
     }
     struct nearest nearest = nearest_to(argument + 2, strcspn(argument + 2, "="));
@@ -294,7 +324,7 @@ static int unknown_option(const char *argument, int short_option, int problem)
     else if (nearest.best != NULL)
         say_error("unknown option %s; did you mean --%s?", argument, nearest.best);
     else
-        say_error("unknown option %s; see snag run --help", argument);
+        say_error("unknown option %s; see snag %s --help", argument, reading->name);
     return EXIT_SNAG;
 }
 
@@ -305,10 +335,11 @@ static int read_all(struct reading *reading, int argc, char **argv)
     optind = 0; /* the subcommand's arguments, from their start */
     for (;;) {
         int at = optind ? optind : 1;
-        option = getopt_long(argc, argv, "+:e:o:qv", long_options, NULL);
+        option = getopt_long(argc, argv, reading->out->live ? "+:e:o:qvk" : "+:e:o:qv", long_options, NULL);
         if (option == -1)
             return -1;
         if (option == OPTION_HELP) {
+            fputs(reading->out->live ? help_trace : help_run, stdout);
             fputs(help_text, stdout);
             return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
         }
@@ -316,7 +347,7 @@ static int read_all(struct reading *reading, int argc, char **argv)
             puts("snag " SNAG_VERSION);
             return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
         }
-        int result = option == '?' || option == ':' ? unknown_option(argv[at], optopt, option)
+        int result = option == '?' || option == ':' ? unknown_option(reading, argv[at], optopt, option)
                                                     : read_option(reading, option, optarg);
         if (result != -1)
             return result;
@@ -328,7 +359,8 @@ static int check_together(const struct reading *reading, int argc)
 {
     const struct options *out = reading->out;
     if (optind >= argc) {
-        say_error("no server given; say what to run after --, as in: snag run -e RULE -- SERVER");
+        say_error("no server given; say what to run after --, as in: snag %s -e %s -- SERVER", reading->name,
+                  out->live ? "accept4" : "RULE");
         return EXIT_SNAG;
     }
     if (reading->asks > 1) {
@@ -353,12 +385,13 @@ static int check_together(const struct reading *reading, int argc)
 
 int options_parse(struct options *out, int argc, char **argv)
 {
-    struct reading reading = {.out = out};
+    struct reading reading = {.out = out, .name = argv[0]};
     *out = (struct options){
         .ready_timeout_ns = 30 * NS_PER_S,
         .stop_timeout_ns = 5 * NS_PER_S,
         .stop_signal = SIGTERM,
         .backend = "auto",
+        .live = strcmp(argv[0], "trace") == 0,
         .plan = plan_new(),
     };
     if (out->plan == NULL) {

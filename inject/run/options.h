@@ -1,5 +1,5 @@
 /*
- * options.h - what `snag run` was asked to do, read and checked.
+ * options.h - what `snag run` or `snag trace` was asked to do, read and checked.
  */
 #ifndef SNAG_OPTIONS_H
 #define SNAG_OPTIONS_H
@@ -41,10 +41,11 @@ struct options {
     uint64_t for_ns; /* --for; 0: none */
     int stop_signal;
     bool strict, strace_counts;
+    bool live; /* `snag trace`: calls are shown as they happen, with their arguments */
 };
 
 /*
- * Reads the arguments of `snag run` (ARGV[0] is "run") into OUT and sets up say.h.  Returns -1 if the run may go on, else
+ * Reads the arguments of `snag run` and `snag trace` (ARGV[0] says which) into OUT and sets up say.h.  Returns -1 if the run may go on, else
  * the exit status: 0 after --help, 125 after an error, which has been said.  OUT is to be freed in either case.
  */
 int options_parse(struct options *out, int argc, char **argv);

@@ -5,12 +5,17 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "run/clock.h"
+
+#define OUTPUT_LINE_NS (100 * NS_PER_MS) /* how long our lines wait for the server to end one of its own */
 
 /* One pipe, from the server to a descriptor of ours. */
 struct stream {
@@ -21,6 +26,10 @@ struct stream {
     struct event *readable;
     struct event *writable; /* NULL: a file or a device, which always is */
     bool broken;            /* nobody reads our output any more: the server's is thrown away */
+    int error;              /* why */
+    bool mid_line;          /* what was read last did not end its line, ... */
+    uint64_t mid_since_ns;  /* ... and when that was; 0: our lines did not ask yet */
+    struct evbuffer *lines; /* ours, which wait for the end of the server's line; NULL: none were ever given */
 };
 
 struct output {
@@ -28,6 +37,7 @@ struct output {
     bool joined; /* one pipe for both: the stream `out` */
     char words[OUTPUT_WORDS_MAX];
     size_t words_length;
+    uint64_t dropped; /* lines of ours */
 };
 
 static void remember(struct output *output, const char *data, size_t length)
@@ -51,6 +61,9 @@ static void remember(struct output *output, const char *data, size_t length)
 static ssize_t write_some(struct stream *stream, const void *data, size_t length)
 {
     size_t part = length < PIPE_BUF ? length : PIPE_BUF;
+    const char *end = memrchr(data, '\n', part);
+    if (end != NULL) /* whole lines, for others write there too: a client, snag itself */
+        part = (size_t)(end - (const char *)data) + 1;
     ssize_t written = send(stream->to, data, part, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (written < 0 && errno == ENOTSOCK)
         written = write(stream->to, data, part);
@@ -66,8 +79,10 @@ static bool pass_on(struct stream *stream)
     ssize_t written = write_some(stream, evbuffer_pullup(stream->held, (ssize_t)length), length);
     if (written < 0 && (errno == EINTR || errno == EAGAIN))
         return false;
-    if (written < 0)
+    if (written < 0) {
         stream->broken = true;
+        stream->error = errno;
+    }
     evbuffer_drain(stream->held, stream->broken ? evbuffer_get_length(stream->held) : (size_t)written);
     return true;
 }
@@ -83,6 +98,22 @@ static void arm(struct stream *stream)
         event_del(stream->readable);
 }
 
+/* Adds what the server wrote, and our lines behind the first line that it ends. */
+static bool hold(struct stream *stream, const char *data, size_t length)
+{
+    const char *end = memchr(data, '\n', length);
+    bool result = true;
+    stream->mid_line = data[length - 1] != '\n';
+    stream->mid_since_ns = 0;
+    if (end != NULL && stream->lines != NULL && evbuffer_get_length(stream->lines) > 0) {
+        size_t first = (size_t)(end - data) + 1;
+        result = evbuffer_add(stream->held, data, first) == 0 && evbuffer_add_buffer(stream->held, stream->lines) == 0;
+        data += first;
+        length -= first;
+    }
+    return result && evbuffer_add(stream->held, data, length) == 0;
+}
+
 /* Reads what is there.  Returns false when nothing is, or at the end, when the pipe is closed. */
 static bool take_in(struct stream *stream)
 {
@@ -90,8 +121,10 @@ static bool take_in(struct stream *stream)
     ssize_t length = stream->from >= 0 ? read(stream->from, data, sizeof data) : -1;
     if (length > 0) {
         remember(stream->output, data, (size_t)length);
-        if (!stream->broken && evbuffer_add(stream->held, data, (size_t)length) != 0)
+        if (!stream->broken && !hold(stream, data, (size_t)length)) {
             stream->broken = true;
+            stream->error = ENOMEM;
+        }
         return true;
     }
     if (length == 0) {
@@ -179,6 +212,8 @@ static void close_stream(struct stream *stream)
         event_free(stream->writable);
     if (stream->held != NULL)
         evbuffer_free(stream->held);
+    if (stream->lines != NULL)
+        evbuffer_free(stream->lines);
     if (stream->from >= 0)
         close(stream->from);
     if (stream->child >= 0)
@@ -224,19 +259,99 @@ void output_started(struct output *output)
     start_stream(&output->err);
 }
 
+/* Lets our lines pass if the server ends no line for too long, or at the END: then one is ended for it. */
+static void settle(struct stream *stream, bool end)
+{
+    uint64_t now_ns = clock_ns();
+    if (stream->lines == NULL || evbuffer_get_length(stream->lines) == 0)
+        return;
+    if (stream->mid_line && !end && stream->mid_since_ns == 0)
+        stream->mid_since_ns = now_ns;
+    if (stream->mid_line && !end && now_ns - stream->mid_since_ns < OUTPUT_LINE_NS)
+        return;
+    if ((stream->mid_line && evbuffer_add(stream->held, "\n", 1) != 0) ||
+        evbuffer_add_buffer(stream->held, stream->lines) != 0) {
+        stream->broken = true;
+        stream->error = ENOMEM;
+    }
+    stream->mid_line = false;
+}
+
+static struct stream *line_stream(struct output *output)
+{
+    return output->joined ? &output->out : &output->err;
+}
+
+/* Where snag's stderr is not passed through here: writes LINE there, with one write(2) if that takes all of it. */
+static void write_line(struct stream *stream, const char *line, size_t length)
+{
+    struct pollfd room = {.fd = stream->to, .events = POLLOUT};
+    while (length > 0 && !stream->broken) {
+        ssize_t written = write(stream->to, line, length);
+        if (written >= 0) {
+            line += written;
+            length -= (size_t)written;
+        } else if (errno == EAGAIN) {
+            poll(&room, 1, -1);
+        } else if (errno != EINTR) {
+            stream->broken = true;
+            stream->error = errno;
+        }
+    }
+}
+
+void output_line(struct output *output, const char *line, size_t length)
+{
+    struct stream *stream = line_stream(output);
+    if (stream->broken)
+        return;
+    if (stream->held == NULL) {
+        write_line(stream, line, length);
+        return;
+    }
+    if (stream->lines == NULL)
+        stream->lines = evbuffer_new();
+    if (stream->lines == NULL ||
+        evbuffer_get_length(stream->held) + evbuffer_get_length(stream->lines) > OUTPUT_HELD_MAX ||
+        evbuffer_add(stream->lines, line, length) != 0)
+        output->dropped++;
+}
+
+int output_flush(struct output *output)
+{
+    struct stream *stream = line_stream(output);
+    if (stream->held != NULL) {
+        settle(stream, false);
+        if (stream->writable == NULL)
+            while (pass_on(stream)) {
+            }
+        arm(stream);
+    }
+    errno = stream->error;
+    return stream->broken ? -1 : 0;
+}
+
+uint64_t output_dropped(const struct output *output)
+{
+    return output->dropped;
+}
+
 static void finish_stream(struct stream *stream)
 {
     if (stream->held == NULL)
         return;
     while (take_in(stream)) {
     }
+    settle(stream, true);
     while (evbuffer_get_length(stream->held) > 0 && !stream->broken) {
         size_t length = evbuffer_get_contiguous_space(stream->held);
         ssize_t written = write(stream->to, evbuffer_pullup(stream->held, (ssize_t)length), length);
-        if (written < 0 && errno != EINTR)
+        if (written < 0 && errno != EINTR) {
             stream->broken = true;
-        else if (written > 0)
+            stream->error = errno;
+        } else if (written > 0) {
             evbuffer_drain(stream->held, (size_t)written);
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct event_base;
 
@@ -37,6 +38,17 @@ bool output_is_captured(const struct output *output);
 
 /* The server has started: our copies of its ends are closed, and reading begins. */
 void output_started(struct output *output);
+
+/*
+ * Adds LINE, LENGTH bytes with its newline, to what goes to snag's stderr: between two lines of the server's where its
+ * stderr passes through here.  With OUTPUT_HELD_MAX bytes waiting, the line is dropped.  It is written by output_flush(),
+ * which returns -1 with errno once nothing more can be written there.
+ */
+void output_line(struct output *output, const char *line, size_t length);
+int output_flush(struct output *output);
+
+/* Returns how many lines were dropped. */
+uint64_t output_dropped(const struct output *output);
 
 /* Passes on what is left, and waits until it is taken: at the end, when the server is gone. */
 void output_finish(struct output *output);

@@ -1,5 +1,5 @@
 /*
- * run.c - the subcommand `snag run`.
+ * run.c - the subcommands `snag run` and `snag trace`.
  */
 #include "run/run.h"
 
@@ -14,4 +14,10 @@ int cmd_run(int argc, char **argv)
         status = session_run(&options);
     options_free(&options);
     return status;
+}
+
+/* The same, but that options_parse() finds another name in ARGV[0]. */
+int cmd_trace(int argc, char **argv)
+{
+    return cmd_run(argc, argv);
 }

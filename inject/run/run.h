@@ -14,4 +14,7 @@ enum {
 /* Runs a server under a plan; ARGV[0] is "run".  Returns the exit status. */
 int cmd_run(int argc, char **argv);
 
+/* Runs a server and shows its calls; ARGV[0] is "trace".  Returns the exit status. */
+int cmd_trace(int argc, char **argv);
+
 #endif

@@ -112,12 +112,16 @@ static bool names_calls(const struct plan *plan)
 static void want_records(struct session *session)
 {
     const struct options *options = session->options;
-    bool all = options->trace_path != NULL && !names_calls(options->plan);
+    bool named = names_calls(options->plan), all = !named && (options->trace_path != NULL || options->live);
     static const enum call judged[] = {CALL_accept, CALL_accept4, CALL_listen};
     unsigned char *wanted = session->board->wanted;
-    for (enum call call = 0; call < CALL_COUNT; call++)
+    for (enum call call = 0; call < CALL_COUNT; call++) {
+        session->chosen[call] = !named || plan_traces(options->plan, call);
         if (all || plan_traces(options->plan, call))
             wanted[call] |= WANT_RECORD;
+        if (options->live && wanted[call] & (WANT_RECORD | WANT_RULE))
+            wanted[call] |= WANT_ARGUMENTS;
+    }
     if (options->ask != ASK_NOTHING)
         for (size_t i = 0; i < sizeof judged / sizeof judged[0]; i++)
             wanted[judged[i]] |= WANT_RECORD;
@@ -148,7 +152,7 @@ static int make_readers(struct session *session)
 {
     struct drain_ops ops = {
         .seen = event_seen,
-        .ordered = session->trace != NULL ? event_ordered : NULL,
+        .ordered = session->trace != NULL || session->options->live ? event_ordered : NULL,
         .gone = ring_owner_gone,
         .context = session,
     };
@@ -283,6 +287,7 @@ static void wind_up(struct session *session)
     drain_finish(session->drain);
     attach_finish(session->attach);
     output_finish(session->output);
+    events_flush(session);
 }
 
 /* --- Its result -------------------------------------------------------------------------------------------------- */
@@ -358,7 +363,7 @@ static int write_files(struct session *session, const struct summary *summary)
     if (session->trace != NULL)
         jsonl_object(session->trace, json_incref(object));
     json_decref(object);
-    if (jsonl_close(session->trace) != 0) {
+    if (jsonl_close(session->trace) != 0 && !session->unwritable) {
         say_error("can't write the trace %s: %s", session->options->trace_path, strerror(errno));
         result = -1;
     }
@@ -378,6 +383,9 @@ static int report(struct session *session)
         summary.verdict = verdict_judge(&session->facts, evidence);
     summary.evidence = summary.verdict != VERDICT_NONE ? evidence : "";
     summary_say(&summary);
+    if (output_dropped(session->output) > 0)
+        say_note("%ju calls were not printed: what reads the trace was too slow",
+                 (uintmax_t)output_dropped(session->output));
     bool written = write_files(session, &summary) == 0;
     if (!session->failed && !session->facts.interrupted && was_in_vain(session))
         return EXIT_SNAG;

@@ -64,9 +64,12 @@ struct session {
     struct tree tree;
     struct ready ready;
     struct endpoint endpoint;
-    bool ready_known; /* the server is ready, and `endpoint` is where */
-    bool rings_full;  /* no room for more rings */
-    uint64_t calls;   /* records of calls */
+    bool ready_known;        /* the server is ready, and `endpoint` is where */
+    bool rings_full;         /* no room for more rings */
+    uint64_t calls;          /* records of calls */
+    bool chosen[CALL_COUNT]; /* by -e trace=; all, if it names none */
+    int32_t only_tid;        /* live: the one thread that was seen; 0: none, -1: there are several */
+    bool unwritable;         /* live: the trace can't be written any more, which was said */
 
     struct client ready_command, client;
     struct probe *probe; /* of the ask, or of the judging */
@@ -89,6 +92,9 @@ void session_fail(struct session *session);
 /* What the records mean: the sinks of the drain.  CONTEXT is the session. */
 void event_seen(void *context, const struct event *event, const void *payload);
 void event_ordered(void *context, const struct event *event, const void *payload);
+
+/* Writes out what the records made, in a live trace.  If that fails, says so and ends the run. */
+void events_flush(struct session *session);
 
 /* The steps; each may end the loop. */
 void step_start(struct session *session);              /* the server has been started */

@@ -341,6 +341,7 @@ void step_tick(struct session *session)
 {
     uint64_t now_ns = clock_ns();
     size_t count = drain_read(session->drain, now_ns);
+    events_flush(session);
     look_for_ready(session, now_ns);
     look_after_rings(session, now_ns);
     if (now_ns >= session->look_at) {

@@ -9,6 +9,11 @@
 
 #define STUCK_NS UINT64_C(1000000000) /* a record of the shared ring that is not complete by then never will be */
 
+enum {
+    READ_EVERY = 32,    /* records that are written between two looks at the rings */
+    HELD_MAX = 1000000, /* records that wait; with more, the rings fill, and what is lost is counted */
+};
+
 /* A record that waits for its turn. */
 struct held {
     uint64_t key;        /* when its call completed */
@@ -167,16 +172,23 @@ static int compare_held(const void *left, const void *right)
     return a->order < b->order ? -1 : a->order > b->order;
 }
 
-/* Gives out, in order, what completed before LIMIT. */
+static size_t read_rings(struct drain *drain);
+
+/*
+ * Gives out, in order, what completed before LIMIT.  To write a record takes longer than to read one, so the rings are read
+ * in between, lest they fill: what comes then has its turn the next time.
+ */
 static void give_out(struct drain *drain, uint64_t limit)
 {
-    size_t done = 0;
+    size_t done = 0, sorted = drain->held_count;
     if (drain->held_count > 0)
         qsort(drain->held, drain->held_count, sizeof *drain->held, compare_held);
-    while (done < drain->held_count && drain->held[done].key <= limit) {
+    while (done < sorted && drain->held[done].key <= limit) {
         struct event *event = drain->held[done++].event;
         drain->ops.ordered(drain->ops.context, event, event + 1);
         free(event);
+        if (done % READ_EVERY == 0 && drain->held_count - done < HELD_MAX)
+            read_rings(drain);
     }
     drain->held_count -= done;
     if (done > 0)
@@ -245,13 +257,19 @@ static size_t read_ring(struct drain *drain, uint32_t index)
     return count;
 }
 
-size_t drain_read(struct drain *drain, uint64_t now_ns)
+static size_t read_rings(struct drain *drain)
 {
     size_t count = 0;
     uint32_t ready = ready_rings(drain);
     measure_ticks(drain);
     for (uint32_t i = 0; i < ready; i++)
         count += read_ring(drain, i);
+    return count;
+}
+
+size_t drain_read(struct drain *drain, uint64_t now_ns)
+{
+    size_t count = drain->held_count < HELD_MAX ? read_rings(drain) : 0;
     if (drain->ops.ordered != NULL && now_ns >= drain->next_turn) {
         give_out(drain, now_ns > DRAIN_HOLD_NS ? now_ns - DRAIN_HOLD_NS : 0);
         drain->next_turn = now_ns + DRAIN_HOLD_NS / 2;
@@ -336,7 +354,7 @@ void drain_finish(struct drain *drain)
         if (head != atomic_load(&ring->tail))
             skip_to_head(drain, ring, head);
     }
-    if (drain->ops.ordered != NULL)
+    while (drain->ops.ordered != NULL && drain->held_count > 0)
         give_out(drain, UINT64_MAX);
 }
 

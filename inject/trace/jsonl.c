@@ -8,6 +8,7 @@
 #include "engine/call.h"
 #include "plan/names.h"
 #include "trace/address.h"
+#include "trace/decode.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
@@ -119,12 +120,27 @@ static bool is_accept(const struct event *event)
 /* What is known of the socket. */
 static void set_socket(json_t *call, const struct event *event, const void *payload)
 {
-    if (event->payload > 0)
-        set(call, is_accept(event) ? "peer" : "local", jsonl_address(payload, event->payload));
+    size_t length;
+    const void *address = event_address(event, payload, &length);
+    if (length > 0)
+        set(call, is_accept(event) ? "peer" : "local", jsonl_address(address, length));
     if (event->call == CALL_listen)
         set(call, "backlog", json_integer((int32_t)event->arg));
-    else if ((is_accept(event) && event->payload > 0) || event->call == CALL_getsockname)
+    else if ((is_accept(event) && length > 0) || event->call == CALL_getsockname)
         set(call, "addrlen", json_integer(event->arg));
+}
+
+/* As strace would write them, a string each. */
+static void set_arguments(json_t *call, const struct event *event, const void *payload)
+{
+    struct decoded decoded;
+    if (!(event->flags & EVENT_ARGUMENTS))
+        return;
+    decode_call(&decoded, event, payload);
+    json_t *list = json_array();
+    for (size_t i = 0; i < decoded.arguments.count; i++)
+        json_array_append_new(list, jsonl_text(words_get(&decoded.arguments, i)));
+    set(call, "args", list);
 }
 
 static void set_rule(json_t *call, const struct event *event)
@@ -164,6 +180,7 @@ static void write_call(struct jsonl *trace, const struct event *event, const voi
     }
     set_rule(call, event);
     set_socket(call, event, payload);
+    set_arguments(call, event, payload);
     jsonl_object(trace, call);
 }
 

@@ -1,0 +1,157 @@
+#include "report/report.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "plan/names.h"
+#include "report/reader.h"
+#include "run/run.h"
+#include "run/say.h"
+#include "version.h"
+
+static const char help_text[] =
+    "usage: snag report [--json] TRACE\n"
+    "Sums up a trace that snag run -o or snag trace -o wrote (- is stdin): the session, each rule, each\n"
+    "call, and the life of each socket.\n"
+    "\n"
+    "      --json              the same as JSON\n"
+    "      --help, --version\n"
+    "\n"
+    "Exit status: 0; 125 if the trace can't be read or a line of it is wrong, which is said then.  A trace\n"
+    "that was never finished is reported as far as it goes, and called unfinished.\n";
+
+enum { OPTION_JSON = 256, OPTION_HELP, OPTION_VERSION };
+
+static const struct option long_options[] = {
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+/* Takes note of LINE and gives it back.  Returns -1 without memory. */
+static int take_line(struct report *report, json_t *line)
+{
+    const char *type = json_string_value(json_object_get(line, "type"));
+    int result = 0;
+    if (strcmp(type, "call") == 0)
+        result = figures_call(&report->figures, line) == 0 ? lives_call(report->lives, line) : -1;
+    else if (strcmp(type, "process") == 0)
+        result = lives_process(report->lives, line);
+    else if (strcmp(type, "session") == 0)
+        report->session = json_incref(line);
+    else if (strcmp(type, "summary") == 0)
+        report->summary = json_incref(line);
+    json_decref(line);
+    return result;
+}
+
+/* Reads all of the trace.  Returns -1, having said why. */
+static int gather(struct report *report)
+{
+    json_t *line;
+    int result = 0;
+    struct reader *reader = reader_open(report->path);
+    report->lives = lives_new();
+    if (reader == NULL || report->lives == NULL) {
+        say_error("can't read the trace %s: %s", report->path, strerror(errno));
+        reader_close(reader);
+        return -1;
+    }
+    while (result == 0 && (line = reader_next(reader)) != NULL)
+        result = take_line(report, line);
+    if (result != 0)
+        say_error("no memory for the report on %s", report->path);
+    if (reader_errors(reader) > 0)
+        result = -1;
+    if (result == 0 && report->session == NULL) {
+        say_error("%s: expected a trace, and it ends in the middle of its first line", report->path);
+        result = -1;
+    }
+    report->cut = reader_cut(reader);
+    reader_close(reader);
+    figures_sort(&report->figures);
+    lives_finish(report->lives);
+    return result;
+}
+
+static int print(const struct report *report, bool as_json)
+{
+    errno = 0;
+    if (as_json) {
+        json_t *object = report_json(report);
+        if (object == NULL || json_dumpf(object, stdout, JSON_INDENT(2)) != 0 || putchar('\n') == EOF)
+            errno = errno != 0 ? errno : ENOMEM;
+        json_decref(object);
+    } else {
+        report_text(report, stdout);
+    }
+    if (errno == 0 && fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    say_error("can't write the report: %s", strerror(errno));
+    return EXIT_SNAG;
+}
+
+static int report_on(const char *path, bool as_json)
+{
+    struct report report = {.path = path};
+    struct stat status;
+    if (strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        say_error("%s is a folder: reports on what snag explore leaves are not part of this version yet", path);
+        return EXIT_SNAG;
+    }
+    int result = gather(&report) == 0 ? print(&report, as_json) : EXIT_SNAG;
+    json_decref(report.session);
+    json_decref(report.summary);
+    figures_clear(&report.figures);
+    lives_free(report.lives);
+    return result;
+}
+
+static int unknown_option(const char *argument)
+{
+    struct nearest nearest = nearest_to(argument + 2, strlen(argument) > 2 ? strcspn(argument + 2, "=") : 0);
+    for (const struct option *option = long_options; option->name != NULL; option++)
+        nearest_offer(&nearest, option->name);
+    if (nearest.best != NULL)
+        say_error("unknown option %s; did you mean --%s?", argument, nearest.best);
+    else
+        say_error("unknown option %s; see snag report --help", argument);
+    return EXIT_SNAG;
+}
+
+static int show(const char *text)
+{
+    fputs(text, stdout);
+    return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
+}
+
+int cmd_report(int argc, char **argv)
+{
+    bool as_json = false;
+    int option;
+    opterr = 0;
+    optind = 0;
+    for (;;) {
+        int at = optind ? optind : 1;
+        option = getopt_long(argc, argv, "+", long_options, NULL);
+        if (option == -1)
+            break;
+        if (option == OPTION_HELP)
+            return show(help_text);
+        if (option == OPTION_VERSION)
+            return show("snag " SNAG_VERSION "\n");
+        if (option != OPTION_JSON)
+            return unknown_option(argv[at]);
+        as_json = true;
+    }
+    if (argc - optind == 1)
+        return report_on(argv[optind], as_json);
+    if (argc == optind)
+        say_error("no trace given; snag run -o FILE and snag trace -o FILE write one");
+    else
+        say_error("one trace alone: %s is one too many (options go before the trace)", argv[optind + 1]);
+    return EXIT_SNAG;
+}
