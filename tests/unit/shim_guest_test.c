@@ -156,18 +156,17 @@ SHIM_TEST(vfork_childs_closes_count_for_nobody, .rules = RULES("accept4:error=EN
 
 /* --- exec with odd arguments -------------------------------------------------------------------------------------- */
 
-/* The compiler knows what execve wants, and must not know what it gets. */
-static const char *volatile nowhere;
-static char *const *volatile no_list = (char *const *)(uintptr_t)16;
+/* Through a pointer, for compilers and sanitizers know what execve wants, and must not know what it gets. */
+static int (*volatile exec)(const char *, char *const[], char *const[]) = execve;
 
 SHIM_TEST(exec_with_bad_pointers_is_refused)
 {
     static char *const arguments[] = {"true", NULL};
     char *bad[] = {(char *)(uintptr_t)16, NULL};
-    assert_fails(execve(nowhere, arguments, environ), EFAULT);
-    assert_fails(execve((const char *)(uintptr_t)16, arguments, environ), EFAULT);
-    assert_fails(execve("/bin/true", arguments, no_list), EFAULT);
-    assert_fails(execve("/bin/true", arguments, bad), EFAULT);
+    assert_fails(exec(NULL, arguments, environ), EFAULT);
+    assert_fails(exec((const char *)(uintptr_t)16, arguments, environ), EFAULT);
+    assert_fails(exec("/bin/true", arguments, (char *const *)(uintptr_t)16), EFAULT);
+    assert_fails(exec("/bin/true", arguments, bad), EFAULT);
     assert_fails(syscall(SYS_execve, "/bin/true", arguments, bad), EFAULT);
 }
 
