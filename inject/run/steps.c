@@ -194,6 +194,8 @@ static void step_judge(struct session *session)
 static void step_client_done(struct session *session)
 {
     session->client_done = false;
+    if (session->phase != PHASE_SERVING && session->phase != PHASE_JUDGING)
+        return; /* the deadline is the server's now */
     event_del(session->deadline);
     if (session->phase == PHASE_JUDGING) {
         session->facts.recovered = true;
@@ -201,13 +203,10 @@ static void step_client_done(struct session *session)
         step_stop(session);
         return;
     }
-    if (session->phase != PHASE_SERVING)
-        return;
     note_client(session);
     if (session->facts.server_ended)
         step_over(session);
-    else if (session->facts.client_ok || session->for_over ||
-             summary_injected(session->board, session->options->plan) == 0)
+    else if (session->facts.client_ok || summary_injected(session->board, session->options->plan) == 0)
         step_stop(session);
     else
         step_judge(session);
@@ -357,17 +356,25 @@ void step_tick(struct session *session)
     arm(session->tick, session->tick_ns);
 }
 
-/* Before it was ready: nothing was tried, and the server's own words say why. */
-static void ended_before_ready(struct session *session)
+/*
+ * Nothing was tried, and the server's own words say why.  It may have been ready for a moment that no tick has seen: the
+ * board knows.
+ */
+static void ended_at_start(struct session *session)
 {
     int status = tree_status(&session->tree);
     char name[SIGNAL_NAME_MAX];
+    bool asked = session->options->ask != ASK_NOTHING;
+    drain_read(session->drain, clock_ns());
+    bool ready = atomic_load(&session->board->ready_ns) != 0 && session->options->ready_command == NULL;
+    const char *when = ready ? "as soon as it was ready" : "before it was ready";
     session->failed_start = true;
-    session->facts.before_ready = session->options->ask != ASK_NOTHING;
+    session->facts.before_ready = asked && !ready;
+    session->facts.asked = asked && ready;
     if (WIFSIGNALED(status))
-        say_error("the server was ended by %s before it was ready", signal_name(WTERMSIG(status), name));
+        say_error("the server was ended by %s %s", signal_name(WTERMSIG(status), name), when);
     else
-        say_error("the server ended with exit status %d before it was ready", WEXITSTATUS(status));
+        say_error("the server ended with exit status %d %s", WEXITSTATUS(status), when);
     say_last_words(session);
 }
 
@@ -386,7 +393,7 @@ static void step_server_gone(struct session *session)
     struct facts *facts = &session->facts;
     int status = tree_status(&session->tree);
     if (session->phase == PHASE_STARTING && !session->failed)
-        ended_before_ready(session);
+        ended_at_start(session);
     if (session->phase >= PHASE_STOPPING) {
         int signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         bool ours = signal == SIGKILL || signal == session->options->stop_signal || signal == session->signal;
@@ -442,6 +449,8 @@ void step_child(struct session *session)
         step_server_gone(session);
     if (session->client_done && session->phase == PHASE_SERVING)
         step_client_done(session);
+    if (session->phase == PHASE_STOPPING && session->facts.server_ended && !session->client.running)
+        step_over(session); /* interrupted while a client was left of a run that had lost its server */
 }
 
 /* Passes SIGNAL on.  Where a client was to tell how the run ends, the signal does now. */
@@ -465,6 +474,8 @@ void step_signal(struct session *session, int signal)
         probe_stop(session->probe);
     session->phase = PHASE_STOPPING;
     arm(session->deadline, session->options->stop_timeout_ns);
+    if (session->facts.server_ended && !session->client.running)
+        step_over(session);
 }
 
 /* Time is up for the client or the probe. */

@@ -60,6 +60,30 @@ test_client_is_ended_too() {
     nothing_in_shm "$pid"
 }
 
+# The client goes at once, and the server keeps its time to stop: it is not waited for without end.
+test_server_that_ignores_it_is_killed_in_time() {
+    session --stop-timeout 200ms --client 'echo up; sleep 50' -- "$TINY" ignores 0
+    wait_for 20 grep -q up "$pid.out"
+    kill -TERM "$pid"
+    wait_for 20 ended "$pid"
+    stop "$pid" TERM
+    expect_status 143
+    nothing_in_shm "$pid"
+}
+
+# Nothing is left then but the client.
+test_client_that_has_outlived_its_server_is_ended_too() {
+    # shellcheck disable=SC2016 # the client expands them
+    session --client 'bash -c ": <>/dev/tcp/$SNAG_HOST/$SNAG_PORT"; echo up; exec sleep 50' -- "$TINY" quits 0
+    wait_for 20 grep -q up "$pid.out"
+    wait_for 20 sh -c "! pgrep -x -P $pid tiny"
+    kill -TERM "$pid"
+    wait_for 20 ended "$pid"
+    stop "$pid" TERM
+    expect_status 143
+    nothing_in_shm "$pid"
+}
+
 test_signal_before_ready() {
     start env --default-signal=INT "$SNAG" run -v --connect -- sh -c 'echo up; sleep 50'
     wait_for 20 grep -q up "$pid.out"

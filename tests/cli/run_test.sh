@@ -167,6 +167,17 @@ test_served_again_once_the_fault_is_over() {
     expect_status 2
 }
 
+# It is ready and gone before anybody has looked: that is no failure to start, whoever is first.
+test_ended_at_its_first_accept() {
+    local i
+    for i in 1 2 3 4 5; do
+        run "$SNAG" run -e "$EMFILE3" --connect -- "$TINY" quits blocks 0
+        expect_status 9
+        expect_has err 'verdict: exited: exit status 9 while it was to serve; 1 fault injected'
+        expect_lacks err 'before it was ready'
+    done
+}
+
 test_exited() {
     run "$SNAG" run -e "$EMFILE3" --connect -- "$TINY" quits 0
     expect_status 9
@@ -229,6 +240,10 @@ test_for_ends_the_run() {
     expect_status 0
     run "$SNAG" run --for 100ms --client 'sleep 50' -- "$TINY" 0
     expect_status 124
+    # That the client was cut short says nothing of the server.
+    run "$SNAG" run -e "$EMFILE3" --for 300ms --client 'exec sleep 50' -- "$TINY" blocks 0
+    expect_status 124
+    expect_has err 'verdict: served: client timed out during the fault; served again'
 }
 
 test_ready_command() {
