@@ -13,7 +13,10 @@
  *
  * Where ours differs from libevent 2.1.12 when nothing is set:
  *   - An error of accept never spins: see the policies.
- *   - evconnlistener_new() fails when the event can't be added to the loop.
+ *   - The error callback is not called for errors of class connection.  libevent keeps only ECONNABORTED from it; ours keeps
+ *     EPROTO, ENETDOWN, ETIMEDOUT and the like from it too: they concern one client, and the trouble callback is told.
+ *   - evconnlistener_new() fails when the event can't be added to the loop, for what is no open descriptor (EBADF), and
+ *     without an event base (EINVAL; NULL is well after event_init()).
  *   - evconnlistener_new_bind() refuses a unix socket with LEV_OPT_REUSEABLE (EOPNOTSUPP), as libevent 2.2 does.
  *   - free, enable, disable and set_cb never wait for a callback that runs on another thread.
  *   - LEV_OPT_THREADSAFE gives a lock whether or not evthread was set up.  The event base itself is thread-safe only if
@@ -29,15 +32,19 @@
  *     passes, is taken with care: one accept a wakeup.  Another process may still take the connection first.)
  *   - EMFILE leaves the client in the kernel's queue: the socket stays readable, and the next accept fails again.
  *   - An error callback that calls event_base_loopexit(), as in most tutorials, ends the server at its first EMFILE.
- *   - Free the listener before its event base.
+ *   - Free the listener before its event base.  The other way round is undefined for a listener with LEV_OPT_THREADSAFE that
+ *     is disabled; the others happen to survive it, as in libevent.
  *
  * THREADS.  "Any thread" below means: with LEV_OPT_THREADSAFE and a thread-safe base; else the loop's thread only.  No
  * function waits for a callback.  Callbacks run on the loop's thread, without any lock of ours and with a reference held:
  * they may call everything, evconnlistener_free() too.
+ * So, after evconnlistener_free() on another thread than the loop's, a callback that was chosen before may still run, with
+ * its arg: don't free that yet.  A function that is given to event_base_once() (EV_TIMEOUT, no time) after the free runs on
+ * the loop's thread when the last callback is over: free it there.  Or join the loop's thread.
  * ERRORS.  Functions that return int give 0, or -1 with errno set.  ENOTSUP: not a listener of this library.
  *
  * ENVIRONMENT.  Defaults for each new listener, for programs that are started with this library in LD_PRELOAD; ignored in
- * set-user-id programs; a value that is not understood is named in one warning.
+ * set-user-id programs; a value that is not understood is named in one warning for each variable.
  *   EVCONNLISTENER_POLICY=libevent|backoff|shed     EVCONNLISTENER_ACCEPT_CAP=N      EVCONNLISTENER_ADAPTIVE=0|1
  *   EVCONNLISTENER_PAUSE_BACKLOG=0|1                EVCONNLISTENER_PAUSE_WITHOUT_CB=0|1
  *   EVCONNLISTENER_REPORT=1    one line on stderr when a listener is freed, and one at exit for each that was not: its counters
@@ -82,7 +89,7 @@ enum evconnlistener_class {
 
 enum evconnlistener_action {
     EVCONNLISTENER_ACTION_RETURN,  /* the round ended; the next wakeup tries again */
-    EVCONNLISTENER_ACTION_NEXT,    /* the round went on with the next connection */
+    EVCONNLISTENER_ACTION_NEXT,    /* on with the next connection: in this round, unless it has had its accepts */
     EVCONNLISTENER_ACTION_PAUSE,   /* out of the loop until the delay has passed */
     EVCONNLISTENER_ACTION_SHED,    /* waiting clients were accepted with the spare descriptor and closed */
     EVCONNLISTENER_ACTION_DISABLE, /* the listener disables itself when the callback is back */
@@ -104,7 +111,9 @@ struct evconnlistener_error {
 };
 
 /* Told of every error but CLASS_DRAINED (that one only when a hundred wakeups within a second found nothing), before the
-   plain error callback, which is called as well unless the action is ACTION_NEXT.  With either of them set nothing is logged.
+   plain error callback, which is called as well unless the class is CLASS_CONNECTION or CLASS_DRAINED: libevent never tells
+   it ECONNABORTED and EAGAIN, and many stop the loop.  (POLICY_LIBEVENT tells both callbacks the same: what 2.1.12 tells.)
+   With either of them set nothing is logged; with neither one line, except for ACTION_NEXT.
    The pause has begun and the clients are shed when it is called; it may undo that by evconnlistener_retry_now(). */
 typedef void (*evconnlistener_trouble_cb)(struct evconnlistener *, const struct evconnlistener_error *, void *arg);
 
@@ -117,12 +126,14 @@ enum evconnlistener_policy {
     /* 2.1.12 to the letter.  EAGAIN, EINTR, ECONNABORTED: silence.  All others: the error callback or a warning, and again
        at once: it spins while EMFILE lasts.  No log limit.  new_bind sets SO_KEEPALIVE without times, on every family. */
     EVCONNLISTENER_POLICY_LIBEVENT,
-    /* The default.  Drained: the round ends.  Connection: the next one, at most 64 errors a round.  Resource, permission:
-       out of the loop for 10 ms, doubling to 1 s, 10 ms again after a success.  Fatal: told, then disabled.  A hundred
-       wakeups in a second that find nothing: as a resource error. */
+    /* The default.  Drained: the round ends.  Connection: the next one, but after 64 errors in a round or in a row a pause.
+       Resource, permission: a pause, which is out of the loop for 10 ms, doubling to 1 s, 10 ms again after a success.
+       Fatal: told, then disabled.  A hundred wakeups in a second that find nothing: a pause. */
     EVCONNLISTENER_POLICY_BACKOFF,
     /* As backoff, but at EMFILE and ENFILE a spare descriptor is closed, waiting clients are accepted and closed (at most
-       64 a round), and the spare is opened again: clients learn at once that they are not served. */
+       64 a round, one on a blocking descriptor), and the spare is opened again: clients learn at once that they are not
+       served.  As long as there is no spare (it could not be opened for a new listener whose default this is, or another
+       thread took its place): as backoff, and each connection that is accepted tries to open one. */
     EVCONNLISTENER_POLICY_SHED,
 };
 
@@ -137,11 +148,13 @@ int evconnlistener_set_default_policy(enum evconnlistener_policy);
 /* Ends a pause now: for who has just closed a descriptor.  Any thread.  Not paused: nothing happens, 0. */
 int evconnlistener_retry_now(struct evconnlistener *);
 
-/* Sets (on != 0) or clears one or several EVCONNLISTENER_OPT_*.  Any thread; holds from the next round or pause on.
-   EINVAL: another flag is among them. */
+/* Sets (on != 0) or clears one or several EVCONNLISTENER_OPT_*.  Any thread; holds from the next round or pause on, but
+   OPT_PAUSE_WITHOUT_CB at once: a listener whose callback was taken away leaves the loop, or comes back.
+   EINVAL: another flag is among them.  ENOMEM or what event_add says: it can't come back; clear the option again later. */
 int evconnlistener_set_option(struct evconnlistener *, unsigned options, int on);
 
-/* At most so many accepts a round, so that other events get their turn; 0, the default: until EAGAIN, as libevent.  Any thread. */
+/* At most so many clients a round, lost ones too, so that other events get their turn; 0, the default: until EAGAIN, as
+   libevent.  Any thread. */
 int evconnlistener_set_accept_cap(struct evconnlistener *, unsigned cap);
 
 /* --- What happened ------------------------------------------------------------------------------------------------ */

@@ -81,7 +81,7 @@ int evconnlistener_enable(struct evconnlistener *l)
 int evconnlistener_disable(struct evconnlistener *l)
 {
     listener_lock(l);
-    l->enabled = false;
+    l->enabled = l->set_aside = false;
     int result = l->ops->disable(l);
     listener_unlock(l);
     observe(l, EVCONNLISTENER_STEP_DISABLED, -1, 0);
@@ -110,11 +110,13 @@ void evconnlistener_set_cb(struct evconnlistener *l, evconnlistener_cb cb, void 
 {
     listener_lock(l);
     bool starts = l->enabled && l->cb == NULL && cb != NULL;
+    bool pauses = cb == NULL && l->flags & EVCONNLISTENER_OPT_PAUSE_WITHOUT_CB;
+    l->set_aside = pauses && l->enabled && (l->cb != NULL || l->set_aside);
     l->cb = cb;
     l->user_data = arg;
     if (starts)
         l->ops->enable(l);
-    else if (cb == NULL && l->flags & EVCONNLISTENER_OPT_PAUSE_WITHOUT_CB)
+    else if (pauses)
         l->ops->disable(l);
     listener_unlock(l);
 }

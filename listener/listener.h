@@ -49,7 +49,8 @@ struct evconnlistener {
     unsigned flags;    /* LEV_OPT_* and EVCONNLISTENER_OPT_* */
     atomic_int refcnt; /* the owner's until evconnlistener_free(), and one while the loop's thread is inside */
     int accept4_flags;
-    bool enabled; /* what the owner wants */
+    bool enabled;   /* what the owner wants */
+    bool set_aside; /* but out of the loop all the same, by EVCONNLISTENER_OPT_PAUSE_WITHOUT_CB */
     pthread_mutex_t mutex;
     _Atomic(const struct evconnlistener_observer *) observer; /* no lock */
 };
@@ -90,6 +91,7 @@ struct event_listener {
     bool blocking;   /* an inherited descriptor: a second accept could wait */
     bool burst;      /* adaptive: connections come in groups */
     unsigned calm;   /* adaptive: rounds since the last group, or since the last look for one */
+    unsigned lost;   /* errors of class connection in a row, over all rounds */
     unsigned idle;   /* wakeups in a row that found nothing */
     uint64_t idle_since_ns;
     struct log_line log[LOG_ERRORS];
@@ -122,7 +124,7 @@ void round_on_readable(evutil_socket_t fd, short what, void *listener);
 struct round {
     evutil_socket_t fd;
     const struct policy *policy;
-    unsigned budget; /* accepts that this round may make */
+    unsigned budget; /* clients, lost ones among them, that this round may take from the queue */
     unsigned taken;  /* connections */
     unsigned failed; /* errors of class connection */
     bool goes_on;
@@ -144,6 +146,7 @@ enum evconnlistener_policy policy_number(const struct policy *);
 
 /* shed.c */
 int shed_open_spare(void);
+void shed_keep_spare(struct event_listener *); /* opens one if the policy wants it and there is none */
 unsigned shed_clients(struct event_listener *, const struct round *);
 
 /* error.c */
@@ -153,7 +156,7 @@ void error_log(struct event_listener *, int error, unsigned delay_ms);
 
 /* option.c */
 const struct policy *option_default_policy(void);
-int option_set_defaults(struct event_listener *); /* from the environment; -1: no spare descriptor */
+void option_set_defaults(struct event_listener *); /* from the environment */
 unsigned option_number(const char *name, unsigned least, unsigned most, unsigned otherwise);
 
 /* report.c */

@@ -275,6 +275,8 @@ static const struct evconnlistener_ops loop_ops = {
 static int loop_init(struct event_listener *e, struct event_base *base, evutil_socket_t fd, int backlog)
 {
     int status = fcntl(fd, F_GETFL);
+    if (status < 0 && !e->policy->exact)
+        return -1;
     e->blocking = status >= 0 && !(status & O_NONBLOCK);
     e->fd = fd;
     e->backlog = backlog > 0 ? backlog : BACKLOG_DEFAULT;
@@ -284,6 +286,10 @@ static int loop_init(struct event_listener *e, struct event_base *base, evutil_s
     if (event_assign(&e->readable, base, fd, EV_READ | EV_PERSIST, round_on_readable, e) != 0 ||
         event_assign(&e->resume, base, -1, 0, loop_on_resume, e) != 0) {
         errno = errno ? errno : EINVAL;
+        return -1;
+    }
+    if (e->readable.ev_base == NULL) { /* none was given, and there is none of event_init() */
+        errno = EINVAL;
         return -1;
     }
     return 0;
@@ -298,10 +304,8 @@ static struct event_listener *loop_new(evconnlistener_cb cb, void *arg, unsigned
     e->base.cb = cb;
     e->base.user_data = arg;
     if (listener_init(&e->base, &loop_ops, flags) == 0) {
-        if (option_set_defaults(e) == 0)
-            return e;
-        if (e->base.lock)
-            pthread_mutex_destroy(e->base.lock);
+        option_set_defaults(e);
+        return e;
     }
     free(e);
     return NULL;

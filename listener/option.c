@@ -19,10 +19,16 @@ static _Atomic(const struct policy *) default_policy;
 
 /* --- The environment -------------------------------------------------------------------------------------------- */
 
+/* Once for each variable: who has two of them wrong should not have to look twice. */
 static void warn_once(const char *name, const char *value)
 {
-    static atomic_flag warned = ATOMIC_FLAG_INIT;
-    if (!atomic_flag_test_and_set(&warned))
+    static const char *const names[] = {"POLICY",           "ADAPTIVE",   "PAUSE_BACKLOG",
+                                        "PAUSE_WITHOUT_CB", "ACCEPT_CAP", "REPORT"};
+    static atomic_bool warned[sizeof names / sizeof names[0]];
+    size_t i = 0;
+    while (i < sizeof names / sizeof names[0] - 1 && strcmp(name + sizeof "EVCONNLISTENER_" - 1, names[i]) != 0)
+        i++;
+    if (!atomic_exchange(&warned[i], true))
         dprintf(STDERR_FILENO, "evconnlistener: %s=%s is not understood and left alone\n", name, value);
 }
 
@@ -59,7 +65,7 @@ static void default_option(struct event_listener *e, const char *name, unsigned 
     e->base.flags = on ? e->base.flags | option : e->base.flags & ~option;
 }
 
-int option_set_defaults(struct event_listener *e)
+void option_set_defaults(struct event_listener *e)
 {
     int error = errno;
     default_option(e, "EVCONNLISTENER_ADAPTIVE", EVCONNLISTENER_OPT_ADAPTIVE);
@@ -67,11 +73,9 @@ int option_set_defaults(struct event_listener *e)
     default_option(e, "EVCONNLISTENER_PAUSE_WITHOUT_CB", EVCONNLISTENER_OPT_PAUSE_WITHOUT_CB);
     e->cap = option_number("EVCONNLISTENER_ACCEPT_CAP", 0, UINT_MAX, 0);
     e->policy = option_default_policy();
+    if (e->policy->spare)
+        e->spare = shed_open_spare(); /* without it: backoff, until one can be opened */
     errno = error;
-    if (!e->policy->spare)
-        return 0;
-    e->spare = shed_open_spare();
-    return e->spare < 0 ? -1 : 0;
 }
 
 /* --- Setters and getters ------------------------------------------------------------------------------------------ */
@@ -130,6 +134,22 @@ int evconnlistener_retry_now(struct evconnlistener *l)
     return result;
 }
 
+/* Without a callback: out of the loop when asked for that, and back in when no longer.  A listener that is out for another
+   reason, one that was made without a callback for instance, stays out. */
+static int option_settle(struct evconnlistener *l, bool pauses)
+{
+    const struct event_listener *e = (const struct event_listener *)l;
+    if (!pauses && l->set_aside) {
+        int result = l->ops->enable(l);
+        l->set_aside = result != 0;
+        return result;
+    }
+    if (!pauses || l->cb || !l->enabled || !e->wanted)
+        return 0;
+    l->set_aside = true;
+    return l->ops->disable(l);
+}
+
 int evconnlistener_set_option(struct evconnlistener *l, unsigned options, int on)
 {
     struct event_listener *e = loop_cast(l);
@@ -141,8 +161,9 @@ int evconnlistener_set_option(struct evconnlistener *l, unsigned options, int on
     }
     loop_lock(e);
     l->flags = on ? l->flags | options : l->flags & ~options;
+    int result = option_settle(l, l->flags & EVCONNLISTENER_OPT_PAUSE_WITHOUT_CB);
     loop_unlock(e);
-    return 0;
+    return result;
 }
 
 int evconnlistener_set_accept_cap(struct evconnlistener *l, unsigned cap)

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { LOST_CLIENTS_A_ROUND = 64, IDLE_WAKEUPS_A_SECOND = 100 };
+enum { LOST_CLIENTS = 64, IDLE_WAKEUPS_A_SECOND = 100 };
 
 /* libevent 2.1.12: three errors end the round in silence, all others are told, and the next wakeup tries again.  The
    socket is still readable when the client is still in the queue, so that the next wakeup is now. */
@@ -33,14 +33,29 @@ static bool idle_too_often(struct event_listener *e)
     return true;
 }
 
+/* A round that is short by an accept cap must not make an error that never ends spin: so rounds are added up. */
+static bool lost_too_many(struct event_listener *e, const struct round *r)
+{
+    if (r->failed < LOST_CLIENTS && ++e->lost < LOST_CLIENTS)
+        return false;
+    e->lost = 0;
+    return true;
+}
+
+static int drained_decide(struct event_listener *e, const struct round *r)
+{
+    e->lost = 0;
+    return r->taken + r->failed == 0 && idle_too_often(e) ? (int)EVCONNLISTENER_ACTION_PAUSE : ACTION_SILENT;
+}
+
 static int backoff_decide(struct event_listener *e, const struct round *r, int error, enum evconnlistener_class class)
 {
     (void)error;
     switch (class) {
     case EVCONNLISTENER_CLASS_DRAINED:
-        return r->taken + r->failed == 0 && idle_too_often(e) ? (int)EVCONNLISTENER_ACTION_PAUSE : ACTION_SILENT;
+        return drained_decide(e, r);
     case EVCONNLISTENER_CLASS_CONNECTION:
-        return r->failed < LOST_CLIENTS_A_ROUND ? EVCONNLISTENER_ACTION_NEXT : EVCONNLISTENER_ACTION_PAUSE;
+        return lost_too_many(e, r) ? EVCONNLISTENER_ACTION_PAUSE : EVCONNLISTENER_ACTION_NEXT;
     case EVCONNLISTENER_CLASS_FATAL:
         return EVCONNLISTENER_ACTION_DISABLE;
     default:

@@ -76,7 +76,10 @@ static bool round_deliver(struct event_listener *e, int s, struct sockaddr_stora
     evconnlistener_cb cb = e->base.cb;
     void *arg = e->base.user_data;
     e->delay_ms = 0;
+    bool lacks_spare = e->policy->spare && e->spare < 0;
     loop_unlock(e);
+    if (lacks_spare) /* accept had a descriptor: there may be another */
+        shed_keep_spare(e);
     if (cb == NULL)
         return round_refuse(e, EVCONNLISTENER_STEP_NO_CALLBACK, COUNTER(no_callback), s);
     observe(&e->base, EVCONNLISTENER_STEP_CB_ENTER, s, 0);
@@ -128,16 +131,32 @@ static bool report_to_errorcb(struct event_listener *e, int error)
     return true;
 }
 
-/* A lost client is news for the trouble callback alone: the other one and the log would tell of every port scan. */
-static void round_report(struct event_listener *e, const struct evconnlistener_error *error)
+static bool has_errorcb(struct event_listener *e)
 {
-    bool lost_client = error->action == EVCONNLISTENER_ACTION_NEXT;
+    loop_lock(e);
+    bool has = e->base.errorcb != NULL;
+    loop_unlock(e);
+    return has;
+}
+
+/* A lost client and an empty queue are news for the trouble callback alone: the plain one, which libevent never calls for
+   ECONNABORTED and EAGAIN, often ends the server. */
+static bool errorcb_is_concerned(const struct round *r, enum evconnlistener_class class)
+{
+    return r->policy->exact || (class != EVCONNLISTENER_CLASS_CONNECTION && class != EVCONNLISTENER_CLASS_DRAINED);
+}
+
+/* One lost client is not logged: that would tell of every port scan. */
+static void round_report(struct event_listener *e, const struct round *r, const struct evconnlistener_error *error)
+{
+    bool concerned = errorcb_is_concerned(r, error->error_class);
     bool told = report_to_trouble_cb(e, error);
-    if (!lost_client && report_to_errorcb(e, error->error))
+    if (concerned && report_to_errorcb(e, error->error))
         told = true;
-    if (told || !lost_client)
+    bool warns = !told && error->action != EVCONNLISTENER_ACTION_NEXT && (concerned || !has_errorcb(e));
+    if (told || warns)
         count_add(e, COUNTER(reported), 1);
-    if (told || lost_client)
+    if (!warns)
         return;
     observe(&e->base, EVCONNLISTENER_STEP_WARNED, -1, error->error);
     error_log(e, error->error, error->delay_ms);
@@ -157,7 +176,7 @@ static bool round_act(struct event_listener *e, const struct round *r, struct ev
         error->delay_ms = loop_pause(e);
     if (error->action == EVCONNLISTENER_ACTION_PAUSE && error->delay_ms == 0)
         error->action = EVCONNLISTENER_ACTION_RETURN;
-    round_report(e, error);
+    round_report(e, r, error);
     if (error->action == EVCONNLISTENER_ACTION_DISABLE && round_goes_on(e))
         evconnlistener_disable(&e->base);
     return error->action == EVCONNLISTENER_ACTION_NEXT && round_goes_on(e);
@@ -226,15 +245,15 @@ static bool round_step(struct event_listener *e, struct round *r)
     socklen_t length = sizeof address;
     int s = round_accept(e, r->fd, (struct sockaddr *)&address, &length);
     if (s < 0)
-        return round_failed(e, r, errno);
+        return round_failed(e, r, errno) && r->taken + r->failed < r->budget;
     r->taken++;
-    e->idle = 0;
+    e->idle = e->lost = 0;
     count_add(e, COUNTER(accepted), 1);
     observe(&e->base, EVCONNLISTENER_STEP_ACCEPTED, s, 0);
     /* Some kernels give a connection without an address when the client has already reset it. */
     bool on = length == 0 ? round_refuse(e, EVCONNLISTENER_STEP_ZERO_LENGTH, COUNTER(zero_length), s)
                           : round_deliver(e, s, &address, length);
-    return on && r->taken < r->budget;
+    return on && r->taken + r->failed < r->budget;
 }
 
 void round_on_readable(evutil_socket_t fd, short what, void *listener)

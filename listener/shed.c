@@ -37,20 +37,26 @@ static void shed_give_spare(struct event_listener *e, int spare)
         close(spare);
 }
 
-/* Says how many clients it has sent away; none when there is no spare or its place was taken by another thread. */
+void shed_keep_spare(struct event_listener *e)
+{
+    shed_give_spare(e, shed_open_spare());
+}
+
+/* Says how many clients it has sent away; none when there is no spare or its place was taken by another thread.  On a
+   blocking descriptor one, for which the loop said "readable": a second accept could wait, and the loop with it. */
 unsigned shed_clients(struct event_listener *e, const struct round *r)
 {
-    unsigned shed = 0;
+    unsigned shed = 0, most = e->blocking ? 1 : SHED_A_ROUND;
     int spare = shed_take_spare(e);
     if (spare >= 0)
         close(spare);
-    while (spare >= 0 && shed < SHED_A_ROUND) {
+    while (spare >= 0 && shed < most) {
         int s = accept4(r->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (s < 0)
             break;
         close(s);
         shed++;
     }
-    shed_give_spare(e, shed_open_spare());
+    shed_keep_spare(e);
     return shed;
 }

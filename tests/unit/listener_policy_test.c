@@ -2,6 +2,7 @@
 #include "listener_world.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,18 @@ static void open_told(struct world *w, unsigned flags)
 {
     world_open(w, flags);
     evconnlistener_set_error_cb(w->l, world_on_error);
+    evconnlistener_set_trouble_cb(w->l, world_on_trouble, w);
+}
+
+/* A listener on a descriptor that waits in accept, as systemd hands them over. */
+static void open_blocking(struct world *w)
+{
+    world_open(w, 0);
+    int fd = dup(evconnlistener_get_fd(w->l));
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+    evconnlistener_free(w->l);
+    w->l = evconnlistener_new(w->base, world_on_accept, w, LEV_OPT_CLOSE_ON_FREE, 0, fd);
+    assert_non_null(w->l);
     evconnlistener_set_trouble_cb(w->l, world_on_trouble, w);
 }
 
@@ -237,8 +250,64 @@ static void sixty_four_lost_clients_end_the_round(void **state)
     world_turn(&w);
     assert_int_equal(fault_calls(FAULT_ACCEPT4), 64);
     assert_int_equal(w.trouble.action, EVCONNLISTENER_ACTION_PAUSE);
+    assert_int_equal(w.troubles, 64);
+    assert_int_equal(w.errors, 0); /* libevent's error callback never hears of a lost client */
     fault_clear();
     world_run_until(&w, &w.accepted_count, 1);
+    world_close(&w);
+}
+
+static void lost_client_on_a_blocking_descriptor_ends_the_round(void **state)
+{
+    struct world w;
+    (void)state;
+    open_blocking(&w);
+    world_connect(&w);
+    fault_set(FAULT_ACCEPT4, ECONNABORTED, 1, 1);
+    world_turn(&w);
+    assert_int_equal(fault_calls(FAULT_ACCEPT4), 1); /* a second one might wait */
+    assert_int_equal(w.trouble.action, EVCONNLISTENER_ACTION_NEXT);
+    world_turn(&w);
+    assert_int_equal(w.accepted_count, 1);
+    world_close(&w);
+}
+
+static void cap_holds_for_lost_clients_too_and_they_do_not_spin(void **state)
+{
+    struct world w;
+    (void)state;
+    open_told(&w, 0);
+    assert_int_equal(evconnlistener_set_accept_cap(w.l, 3), 0);
+    world_connect(&w);
+    fault_set(FAULT_ACCEPT4, ECONNABORTED, 1, 0);
+    for (unsigned turn = 1; turn <= 21; turn++) {
+        world_turn(&w);
+        assert_int_equal(fault_calls(FAULT_ACCEPT4), 3 * turn);
+        assert_int_equal(w.trouble.action, EVCONNLISTENER_ACTION_NEXT);
+    }
+    world_turn(&w);
+    assert_int_equal(fault_calls(FAULT_ACCEPT4), 64);
+    assert_int_equal(w.trouble.action, EVCONNLISTENER_ACTION_PAUSE);
+    assert_int_equal(w.errors, 0);
+    fault_clear();
+    world_run_until(&w, &w.accepted_count, 1);
+    world_close(&w);
+}
+
+static void lost_clients_between_others_do_not_pause(void **state)
+{
+    struct world w;
+    (void)state;
+    open_told(&w, 0);
+    assert_int_equal(evconnlistener_set_accept_cap(w.l, 1), 0);
+    for (int i = 0; i < 70; i++) {
+        world_connect(&w);
+        fault_set(FAULT_ACCEPT4, ECONNABORTED, 1, 1);
+        world_turn(&w);
+        world_turn(&w);
+        assert_int_equal(w.accepted_count, i + 1);
+    }
+    assert_int_equal(world_counters(&w).backoffs, 0);
     world_close(&w);
 }
 
@@ -328,10 +397,13 @@ static void unix_shut_rd_spins_with_libevent_and_not_with_backoff(void **state)
     assert_int_equal(w.errors, 0);
     world_close(&w);
     world_open_unix(&w, 0);
+    evconnlistener_set_trouble_cb(w.l, world_on_trouble, &w);
     uint64_t wakeups = wakeups_after_shut_rd(&w, EVCONNLISTENER_POLICY_BACKOFF);
     assert_true(wakeups >= 100 && wakeups <= 100 + CALM);
-    assert_true(w.errors >= 1);
-    assert_int_equal(w.last_error, EAGAIN);
+    assert_int_equal(w.errors, 0); /* it would take EAGAIN for the end of the world */
+    assert_true(w.troubles >= 1);
+    assert_int_equal(w.trouble.error, EAGAIN);
+    assert_int_equal(w.trouble.action, EVCONNLISTENER_ACTION_PAUSE);
     assert_true(wakeups_in(&w, 1000) <= CALM); /* not a hundred again after each pause */
     world_close(&w);
 }
@@ -390,6 +462,67 @@ static void shed_takes_64_a_round(void **state)
     world_turn(&w);
     assert_int_equal(world_counters(&w).shed, 70);
     file_limit_end(limit);
+    world_close(&w);
+}
+
+static void shed_on_a_blocking_descriptor_takes_one(void **state)
+{
+    struct world w;
+    (void)state;
+    open_blocking(&w);
+    assert_int_equal(evconnlistener_set_policy(w.l, EVCONNLISTENER_POLICY_SHED), 0);
+    world_connect_many(&w, 2);
+    int limit = file_limit_hold();
+    for (unsigned turn = 1; turn <= 2; turn++) {
+        world_turn(&w);
+        assert_int_equal(world_counters(&w).shed, turn);
+    }
+    assert_int_equal(w.trouble.action, EVCONNLISTENER_ACTION_SHED);
+    file_limit_end(limit);
+    world_close(&w);
+}
+
+static void expect_shed(struct world *w, unsigned clients)
+{
+    uint64_t before = world_counters(w).shed;
+    world_connect_many(w, (int)clients);
+    int limit = file_limit_hold();
+    world_turn(w);
+    file_limit_end(limit);
+    assert_int_equal(w->trouble.action, EVCONNLISTENER_ACTION_SHED);
+    assert_int_equal(world_counters(w).shed - before, clients);
+}
+
+static void shed_gets_its_spare_back_with_the_next_success(void **state)
+{
+    struct world w;
+    (void)state;
+    open_told(&w, 0);
+    assert_int_equal(evconnlistener_set_policy(w.l, EVCONNLISTENER_POLICY_SHED), 0);
+    fault_set(FAULT_EVENTFD, EMFILE, 1, 0);
+    fail_once(&w, EMFILE);
+    assert_int_equal(((struct event_listener *)w.l)->spare, -1); /* somebody else took its place */
+    evconnlistener_retry_now(w.l);
+    world_turn(&w);
+    assert_int_equal(w.accepted_count, 1);
+    expect_shed(&w, 3);
+    world_close(&w);
+}
+
+static void shed_as_default_without_a_spare_backs_off_until_there_is_one(void **state)
+{
+    struct world w;
+    (void)state;
+    assert_int_equal(evconnlistener_set_default_policy(EVCONNLISTENER_POLICY_SHED), 0);
+    fault_set(FAULT_EVENTFD, EMFILE, 1, 0);
+    open_told(&w, 0);
+    assert_int_equal(evconnlistener_get_policy(w.l), EVCONNLISTENER_POLICY_SHED);
+    fail_once(&w, EMFILE);
+    assert_int_equal(w.trouble.action, EVCONNLISTENER_ACTION_PAUSE);
+    evconnlistener_retry_now(w.l);
+    world_turn(&w);
+    assert_int_equal(w.accepted_count, 1);
+    expect_shed(&w, 2);
     world_close(&w);
 }
 
@@ -465,6 +598,35 @@ static void environment_sets_defaults(void **state)
     assert_int_equal(w.l->flags, LEV_OPT_CLOSE_ON_FREE);
     assert_int_equal(((struct event_listener *)w.l)->cap, 0);
     world_close(&w);
+}
+
+static void each_wrong_variable_is_named_once(void **state)
+{
+    static const char adaptive[] = "EVCONNLISTENER_ADAPTIVE=2 ", cap[] = "EVCONNLISTENER_ACCEPT_CAP=-1 ";
+    struct world w;
+    char text[1024];
+    int both[2], before = dup(STDERR_FILENO);
+    (void)state;
+    setenv("EVCONNLISTENER_ADAPTIVE", "2", 1);
+    setenv("EVCONNLISTENER_ACCEPT_CAP", "-1", 1);
+    assert_int_equal(pipe(both), 0);
+    dup2(both[1], STDERR_FILENO);
+    for (int i = 0; i < 2; i++) {
+        world_open(&w, 0);
+        world_close(&w);
+    }
+    dup2(before, STDERR_FILENO);
+    close(before);
+    close(both[1]);
+    ssize_t size = read(both[0], text, sizeof text - 1);
+    close(both[0]);
+    assert_true(size > 0);
+    text[size] = '\0';
+    const char *first = strstr(text, adaptive), *second = strstr(text, cap);
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_null(strstr(first + 1, adaptive));
+    assert_null(strstr(second + 1, cap));
 }
 
 /* --- Reports, counters, observer, log ----------------------------------------------------------------------------------------- */
@@ -554,6 +716,26 @@ static void log_has_one_line_a_second_for_an_error(void **state)
     world_close(&w);
 }
 
+static void pause_for_lost_clients_is_logged_only_if_nobody_could_be_told(void **state)
+{
+    struct world w;
+    (void)state;
+    event_set_log_callback(keep_line);
+    world_open(&w, 0);
+    fail_once(&w, ECONNABORTED);
+    assert_int_equal(lines, 1);
+    assert_int_equal(world_counters(&w).reported, 1);
+    world_close(&w);
+    world_open(&w, 0);
+    evconnlistener_set_error_cb(w.l, world_on_error);
+    fail_once(&w, ECONNABORTED);
+    assert_int_equal(world_counters(&w).backoffs, 1);
+    assert_int_equal(world_counters(&w).reported, 0);
+    assert_int_equal(w.errors, 0);
+    assert_int_equal(lines, 1);
+    world_close(&w);
+}
+
 /* --- Batches ------------------------------------------------------------------------------------------------------------------- */
 
 static void cap_ends_the_round_and_nobody_is_forgotten(void **state)
@@ -608,13 +790,20 @@ TEST_MAIN(TEST(errors_have_their_classes), TEST(each_class_has_its_action_at_eac
           TEST(enable_does_not_cut_a_pause_short), TEST(retry_now_ends_a_pause_and_else_does_nothing),
           TEST(pause_without_a_timer_is_no_pause), TEST(coming_back_that_fails_is_tried_again),
           TEST(backlog_is_0_while_paused_if_asked), TEST(sixty_four_lost_clients_end_the_round),
+          TEST(lost_client_on_a_blocking_descriptor_ends_the_round, .seconds = 10),
+          TEST(cap_holds_for_lost_clients_too_and_they_do_not_spin), TEST(lost_clients_between_others_do_not_pause),
           TEST(fatal_error_is_told_and_disables), TEST(emfile_spins_with_libevent_and_not_with_backoff),
           TEST(tcp_shut_rd_spins_with_libevent_and_not_with_backoff),
           TEST(unix_shut_rd_spins_with_libevent_and_not_with_backoff), TEST(ninety_nine_empty_wakeups_are_no_spin),
           TEST(shed_sends_clients_away_and_keeps_its_spare), TEST(shed_takes_64_a_round),
+          TEST(shed_on_a_blocking_descriptor_takes_one, .seconds = 10),
+          TEST(shed_gets_its_spare_back_with_the_next_success),
+          TEST(shed_as_default_without_a_spare_backs_off_until_there_is_one),
           TEST(shed_without_a_spare_backs_off_and_other_errors_too), TEST(shed_policy_needs_a_spare_to_begin_with),
           TEST(backoff_is_the_default_and_libevent_ends_a_pause), TEST(environment_sets_defaults),
-          TEST(observer_is_told_each_step), TEST(counters_are_copied_as_far_as_the_caller_knows_them),
-          TEST(log_has_one_line_a_second_for_an_error), TEST(cap_ends_the_round_and_nobody_is_forgotten),
+          TEST(each_wrong_variable_is_named_once), TEST(observer_is_told_each_step),
+          TEST(counters_are_copied_as_far_as_the_caller_knows_them), TEST(log_has_one_line_a_second_for_an_error),
+          TEST(pause_for_lost_clients_is_logged_only_if_nobody_could_be_told),
+          TEST(cap_ends_the_round_and_nobody_is_forgotten),
           TEST(adaptive_saves_the_last_accept_when_connections_come_one_by_one),
           TEST(adaptive_takes_groups_in_one_round))

@@ -115,6 +115,30 @@ static void new_that_fails_keeps_errno_and_the_descriptor(void **state)
     world_close(&w);
 }
 
+static void new_refuses_what_is_no_descriptor_and_no_base(void **state)
+{
+    struct world w;
+    (void)state;
+    world_open_base(&w);
+    int fd = bound_socket(), gone = dup(fd);
+    close(gone);
+    const int wrong[] = {-1, gone};
+    for (size_t i = 0; i < 2; i++) {
+        errno = 0;
+        assert_null(evconnlistener_new(w.base, world_on_accept, &w, 0, 0, wrong[i]));
+        assert_int_equal(errno, EBADF);
+        assert_null(evconnlistener_new(w.base, world_on_accept, &w, LEV_OPT_DISABLED, 0, wrong[i]));
+        assert_int_equal(errno, EBADF);
+    }
+    assert_null(evconnlistener_new(NULL, world_on_accept, &w, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_THREADSAFE, -1, fd));
+    assert_int_equal(errno, EINVAL);
+    assert_null(evconnlistener_new(NULL, world_on_accept, &w, LEV_OPT_DISABLED, -1, fd));
+    assert_int_equal(errno, EINVAL);
+    assert_true(world_fd_is_open(fd));
+    close(fd);
+    world_close(&w);
+}
+
 static void new_fails_when_the_event_cannot_be_added(void **state)
 {
     struct world w;
@@ -437,6 +461,52 @@ static void set_cb_to_null_pauses_when_asked(void **state)
     evconnlistener_set_cb(w.l, world_on_accept, &w);
     world_turn(&w);
     assert_int_equal(w.accepted_count, 1);
+    world_close(&w);
+}
+
+static void pausing_without_callback_can_be_switched_on_and_off(void **state)
+{
+    const unsigned option = EVCONNLISTENER_OPT_PAUSE_WITHOUT_CB;
+    struct world w;
+    (void)state;
+    world_open(&w, 0);
+    evconnlistener_set_cb(w.l, NULL, NULL);
+    assert_int_equal(evconnlistener_set_option(w.l, option, 1), 0);
+    world_connect(&w);
+    world_turn(&w);
+    assert_true(world_is_waiting(&w));
+    fault_set(FAULT_EVENT_ADD, ENOMEM, 1, 1);
+    assert_int_equal(evconnlistener_set_option(w.l, option, 0), -1);
+    assert_int_equal(errno, ENOMEM);
+    assert_int_equal(evconnlistener_set_option(w.l, option, 0), 0);
+    world_turn(&w);
+    assert_true(world_is_closed(w.clients[0]));
+    assert_int_equal(evconnlistener_set_option(w.l, option, 1), 0);
+    evconnlistener_set_cb(w.l, world_on_accept, &w);
+    world_connect(&w);
+    world_turn(&w);
+    assert_int_equal(w.accepted_count, 1);
+    world_close(&w);
+}
+
+/* What is out for another reason stays out. */
+static void clearing_the_pause_without_callback_starts_nothing_else(void **state)
+{
+    const unsigned option = EVCONNLISTENER_OPT_PAUSE_WITHOUT_CB;
+    struct world w;
+    (void)state;
+    world_open(&w, option);
+    evconnlistener_set_cb(w.l, NULL, NULL);
+    assert_int_equal(evconnlistener_disable(w.l), 0);
+    assert_int_equal(evconnlistener_set_option(w.l, option, 0), 0);
+    world_connect(&w);
+    world_turn(&w);
+    assert_true(world_is_waiting(&w));
+    evconnlistener_set_cb(w.l, world_on_accept, &w);
+    assert_int_equal(evconnlistener_set_option(w.l, option, 1), 0);
+    assert_int_equal(evconnlistener_set_option(w.l, option, 0), 0);
+    world_turn(&w);
+    assert_int_equal(w.accepted_count, 0);
     world_close(&w);
 }
 
@@ -1070,34 +1140,33 @@ static void unix_path_is_served(void **state)
     world_close(&w);
 }
 
-TEST_MAIN(TEST(new_with_backlog_listens_so_long), TEST(new_with_backlog_0_does_not_listen),
-          TEST(new_that_fails_keeps_errno_and_the_descriptor), TEST(new_fails_when_the_event_cannot_be_added),
-          TEST(new_ignores_socket_flags_but_those_of_accepted_sockets),
-          TEST(accepted_sockets_are_nonblocking_and_kept_over_exec_by_default),
-          TEST(new_bind_with_backlog_0_is_refused), TEST(new_bind_without_address_is_refused),
-          TEST(new_bind_sets_what_the_flags_say), TEST(keepalive_has_times_on_inet_and_inet6_and_is_not_set_elsewhere),
-          TEST(libevent_policy_sets_keepalive_as_2_1_12_does), TEST(unix_socket_cannot_be_reuseable),
-          TEST(inet_socket_has_no_v6only), TEST(inet6_is_v6only_or_both),
-          TEST(new_bind_that_fails_closes_its_socket_and_keeps_errno),
-          TEST(new_bind_stops_at_the_first_option_that_fails), TEST(vsock_is_taken_where_the_kernel_has_it),
-          TEST(without_callback_it_is_enabled_and_not_in_the_loop),
-          TEST(without_callback_and_disabled_set_cb_does_not_start_it),
-          TEST(set_cb_to_null_closes_clients_one_a_wakeup), TEST(set_cb_to_null_pauses_when_asked),
-          TEST(set_cb_in_the_callback_holds_from_the_next_accept),
-          TEST(set_cb_to_null_in_the_callback_closes_the_next_one),
-          TEST(free_in_the_callback_stops_the_round_and_leaves_the_connection),
-          TEST(disable_in_the_callback_stops_the_round), TEST(reference_is_held_across_the_callback),
-          TEST(round_accepts_until_the_queue_is_empty), TEST(address_is_the_peers_and_the_rest_is_zero),
-          TEST(unix_client_without_a_name_is_no_zero_length), TEST(enosys_falls_back_to_accept_for_good),
-          TEST(einval_is_remembered_only_if_accept_succeeds), TEST(fallback_that_cannot_set_flags_loses_no_descriptor),
-          TEST(address_length_0_closes_that_socket_and_goes_on), TEST(libevent_policy_is_silent_for_three_errors),
-          TEST(default_is_silent_for_the_same_three), TEST(libevent_policy_tells_all_other_errors_each_time),
-          TEST(without_errorcb_one_warning_an_error_goes_to_libevents_log), TEST(errorcb_after_k_connections),
-          TEST(free_in_errorcb_is_safe), TEST(disable_in_errorcb_is_safe),
-          TEST(errorcb_gets_the_user_data_of_the_callback), TEST(enable_and_disable_are_idempotent),
-          TEST(disabled_flag_starts_disabled), TEST(free_without_close_on_free_leaves_the_descriptor),
-          TEST(port_is_free_when_free_returns), TEST(free_after_the_base_is_survived),
-          TEST(threadsafe_memory_goes_with_the_base_when_the_loop_never_runs),
-          TEST(threadsafe_gives_a_recursive_lock_without_evthread), TEST(get_fd_and_base_say_what_was_given),
-          TEST(operations_go_through_the_table), TEST(inherited_blocking_socket_does_not_hang_the_loop),
-          TEST(unix_path_is_served))
+TEST_MAIN(
+    TEST(new_with_backlog_listens_so_long), TEST(new_with_backlog_0_does_not_listen),
+    TEST(new_that_fails_keeps_errno_and_the_descriptor), TEST(new_refuses_what_is_no_descriptor_and_no_base),
+    TEST(new_fails_when_the_event_cannot_be_added), TEST(new_ignores_socket_flags_but_those_of_accepted_sockets),
+    TEST(accepted_sockets_are_nonblocking_and_kept_over_exec_by_default), TEST(new_bind_with_backlog_0_is_refused),
+    TEST(new_bind_without_address_is_refused), TEST(new_bind_sets_what_the_flags_say),
+    TEST(keepalive_has_times_on_inet_and_inet6_and_is_not_set_elsewhere),
+    TEST(libevent_policy_sets_keepalive_as_2_1_12_does), TEST(unix_socket_cannot_be_reuseable),
+    TEST(inet_socket_has_no_v6only), TEST(inet6_is_v6only_or_both),
+    TEST(new_bind_that_fails_closes_its_socket_and_keeps_errno), TEST(new_bind_stops_at_the_first_option_that_fails),
+    TEST(vsock_is_taken_where_the_kernel_has_it), TEST(without_callback_it_is_enabled_and_not_in_the_loop),
+    TEST(without_callback_and_disabled_set_cb_does_not_start_it), TEST(set_cb_to_null_closes_clients_one_a_wakeup),
+    TEST(set_cb_to_null_pauses_when_asked), TEST(pausing_without_callback_can_be_switched_on_and_off),
+    TEST(clearing_the_pause_without_callback_starts_nothing_else),
+    TEST(set_cb_in_the_callback_holds_from_the_next_accept), TEST(set_cb_to_null_in_the_callback_closes_the_next_one),
+    TEST(free_in_the_callback_stops_the_round_and_leaves_the_connection), TEST(disable_in_the_callback_stops_the_round),
+    TEST(reference_is_held_across_the_callback), TEST(round_accepts_until_the_queue_is_empty),
+    TEST(address_is_the_peers_and_the_rest_is_zero), TEST(unix_client_without_a_name_is_no_zero_length),
+    TEST(enosys_falls_back_to_accept_for_good), TEST(einval_is_remembered_only_if_accept_succeeds),
+    TEST(fallback_that_cannot_set_flags_loses_no_descriptor), TEST(address_length_0_closes_that_socket_and_goes_on),
+    TEST(libevent_policy_is_silent_for_three_errors), TEST(default_is_silent_for_the_same_three),
+    TEST(libevent_policy_tells_all_other_errors_each_time),
+    TEST(without_errorcb_one_warning_an_error_goes_to_libevents_log), TEST(errorcb_after_k_connections),
+    TEST(free_in_errorcb_is_safe), TEST(disable_in_errorcb_is_safe), TEST(errorcb_gets_the_user_data_of_the_callback),
+    TEST(enable_and_disable_are_idempotent), TEST(disabled_flag_starts_disabled),
+    TEST(free_without_close_on_free_leaves_the_descriptor), TEST(port_is_free_when_free_returns),
+    TEST(free_after_the_base_is_survived), TEST(threadsafe_memory_goes_with_the_base_when_the_loop_never_runs),
+    TEST(threadsafe_gives_a_recursive_lock_without_evthread), TEST(get_fd_and_base_say_what_was_given),
+    TEST(operations_go_through_the_table), TEST(inherited_blocking_socket_does_not_hang_the_loop),
+    TEST(unix_path_is_served))
