@@ -28,7 +28,7 @@ RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/s
 	inject/run/events.c inject/run/preload.c inject/run/reach.c inject/run/attach.c inject/run/boardfile.c \
 	inject/run/spawn.c inject/run/tree.c inject/run/proc.c inject/run/output.c inject/run/ready.c \
 	inject/run/endpoint.c inject/run/client.c inject/run/probe.c inject/run/verdict.c inject/run/summary.c \
-	inject/run/say.c
+	inject/run/say.c inject/run/keeper.c
 TRACE_SRC = inject/trace/drain.c inject/trace/jsonl.c inject/trace/address.c inject/trace/strace.c $(DECODE_SRC)
 DECODE_SRC = inject/trace/decode.c inject/trace/decode_socket.c inject/trace/decode_fd.c inject/trace/decode_wait.c \
 	inject/trace/words.c inject/trace/constants.c
@@ -74,7 +74,7 @@ LIBS_tiny_asan = -fsanitize=address
 # Shell tests: each file is run in a process of its own by tests/run.
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
-	tests/cli/trace_test.sh tests/cli/report_test.sh
+	tests/cli/run_client_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh
 
 # --- Flags -------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@
  *     run/reach.c, attach.c         can the shim get into a program: looked at before, proved after
  *     run/boardfile.c               the board's file, made and cleaned up
  *     run/spawn.c, tree.c, proc.c   starting processes, following them, reading /proc
+ *     run/keeper.c                  between us and a client: keeps its orphans from passing for the server's
  *     run/output.c                  the server's output, passed on
  *     run/ready.c, endpoint.c       when the server is ready, and where
  *     run/client.c, probe.c         --client and --ready; the built-in clients

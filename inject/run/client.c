@@ -27,15 +27,24 @@ static void arm(struct client *client, uint64_t ns)
     event_add(client->timer, &time);
 }
 
+/* In the background of a terminal, whose foreground is ours, to read from it would be to be stopped. */
+static int open_input(void)
+{
+    return isatty(STDIN_FILENO) ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
+}
+
 static int start(struct client *client, const char *command, char *const *variables, int output)
 {
     char shell[] = "sh", option[] = "-c";
     char *copy = strdup(command);
     char **env = spawn_environment(environ, variables, ENDPOINT_VARIABLES);
     char *argv[] = {shell, option, copy, NULL};
-    struct spawn spawn = {.argv = argv, .env = env, .out = output, .err = output};
+    int input = open_input();
+    struct spawn spawn = {.argv = argv, .env = env, .in = input, .out = output, .err = output, .kept = true};
     client->pid = copy != NULL && env != NULL ? spawn_start(&spawn) : -1;
     int saved = errno;
+    if (input >= 0)
+        close(input);
     free(env);
     free(copy);
     errno = saved;
@@ -78,7 +87,7 @@ bool client_reaped(struct client *client, pid_t pid, int status)
     client->running = false;
     client->status = status;
     event_del(client->timer);
-    kill(-client->pid, SIGKILL);
+    tree_forget(client->pid);
     return true;
 }
 

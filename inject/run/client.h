@@ -14,7 +14,7 @@ struct event_base;
 
 /* One run of a command. */
 struct client {
-    pid_t pid; /* and its process group; 0: never started */
+    pid_t pid; /* of its keeper, and its process group; 0: never started */
     bool running;
     bool timed_out; /* snag ended it, for its time was up */
     int status;     /* as of waitpid(2), once it is not running */
@@ -24,12 +24,12 @@ struct client {
 
 /*
  * Starts COMMAND with the SNAG_ variables of ENDPOINT; after TIMEOUT_NS (0: never) it is ended, by SIGTERM and then by
- * SIGKILL.  SILENT sends its output to /dev/null.  Returns -1 with errno.
+ * SIGKILL.  SILENT sends its output to /dev/null; a terminal is kept from its stdin.  Returns -1 with errno.
  */
 int client_start(struct client *client, struct event_base *base, const char *command, const struct endpoint *endpoint,
                  uint64_t timeout_ns, bool silent);
 
-/* If PID is the client's: notes that it ended with STATUS, ends what is left of its group, and returns true. */
+/* If PID is the client's: notes that it ended with STATUS, and all that it started with it, and returns true. */
 bool client_reaped(struct client *client, pid_t pid, int status);
 
 /* Sends SIGNAL to its group, if it runs. */

@@ -241,6 +241,7 @@ static pid_t spawn_server(struct session *session, const char *program)
     if (env != NULL) {
         struct spawn spawn = {.argv = session->options->server,
                               .env = env,
+                              .in = -1,
                               .out = output_out(session->output),
                               .err = output_err(session->output)};
         pid = spawn_start(&spawn);

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "run/keeper.h"
+
 static sigset_t first_mask;
 static struct sigaction first_actions[NSIG];
 
@@ -35,21 +37,52 @@ static void restore_signals(void)
     sigprocmask(SIG_SETMASK, &first_mask, NULL);
 }
 
-/* In the child, which must not return. */
-static void become(const struct spawn *spawn, pid_t parent, int report)
+static void die_with(pid_t parent)
 {
-    setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
-        _exit(127); /* snag died before the line above could see it */
-    restore_signals();
-    if ((spawn->out < 0 || dup2(spawn->out, STDOUT_FILENO) >= 0) &&
-        (spawn->err < 0 || dup2(spawn->err, STDERR_FILENO) >= 0))
-        execvpe(spawn->argv[0], spawn->argv, spawn->env);
-    int error = errno;
+        _exit(127); /* it died before the line above could see it */
+}
+
+static _Noreturn void give_up(int error, int report)
+{
     while (write(report, &error, sizeof error) < 0 && errno == EINTR) {
     }
     _exit(127);
+}
+
+static bool take_over(int fd, int target)
+{
+    return fd < 0 || dup2(fd, target) >= 0;
+}
+
+/* In the child. */
+static _Noreturn void become(const struct spawn *spawn, pid_t parent, int report)
+{
+    die_with(parent);
+    restore_signals();
+    if (take_over(spawn->in, STDIN_FILENO) && take_over(spawn->out, STDOUT_FILENO) &&
+        take_over(spawn->err, STDERR_FILENO))
+        execvpe(spawn->argv[0], spawn->argv, spawn->env);
+    give_up(errno, report);
+}
+
+/*
+ * In the child as well.  The keeper's pid is the command's group, so that its number is not given to another while the
+ * keeper lives; the keeper itself goes back to snag's group, for a SIGKILL to the command's must not take it along.
+ */
+static _Noreturn void become_keeper(const struct spawn *spawn, pid_t parent, int report)
+{
+    pid_t keeper = getpid(), command = -1;
+    die_with(parent);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) == 0)
+        command = fork();
+    if (command == 0)
+        become(spawn, keeper, report);
+    if (command < 0 || setpgid(0, getpgid(parent)) != 0)
+        give_up(errno, report);
+    close(report);
+    keeper_run(command);
 }
 
 /* Waits until the child has become the program; returns the errno that kept it from that, 0 if nothing did. */
@@ -74,13 +107,14 @@ pid_t spawn_start(const struct spawn *spawn)
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &now);
     pid_t pid = fork();
-    if (pid == 0)
-        become(spawn, parent, report[1]);
+    if (pid == 0) {
+        setpgid(0, 0);
+        spawn->kept ? become_keeper(spawn, parent, report[1]) : become(spawn, parent, report[1]);
+    }
     int error = pid < 0 ? errno : 0;
     sigprocmask(SIG_SETMASK, &now, NULL);
     close(report[1]);
     if (pid > 0) {
-        setpgid(pid, pid); /* as the child does: whoever is first */
         error = wait_for_exec(report[0]);
     }
     close(report[0]);

@@ -7,13 +7,15 @@
 #ifndef SNAG_SPAWN_H
 #define SNAG_SPAWN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 struct spawn {
     char *const *argv; /* argv[0] is searched for in PATH */
     char *const *env;
-    int out, err; /* descriptors that become its stdout and stderr; -1: ours */
+    int in, out, err; /* descriptors that become its stdin, stdout and stderr; -1: ours */
+    bool kept;        /* under a keeper (keeper.h), whose pid is the one that is returned, and the group of the kept */
 };
 
 /*

@@ -18,15 +18,22 @@ int tree_adopt(void)
     return prctl(PR_SET_CHILD_SUBREAPER, 1);
 }
 
-void tree_except(pid_t group)
+void tree_except(pid_t keeper)
 {
-    excepted[excepted_next++ % GROUPS_MAX] = group;
+    excepted[excepted_next++ % GROUPS_MAX] = keeper;
 }
 
-static bool is_excepted(pid_t group)
+void tree_forget(pid_t keeper)
 {
     for (size_t i = 0; i < GROUPS_MAX; i++)
-        if (excepted[i] != 0 && excepted[i] == group)
+        if (excepted[i] == keeper)
+            excepted[i] = 0;
+}
+
+static bool is_excepted(pid_t keeper)
+{
+    for (size_t i = 0; i < GROUPS_MAX; i++)
+        if (excepted[i] != 0 && excepted[i] == keeper)
             return true;
     return false;
 }
@@ -122,7 +129,8 @@ size_t tree_kill(const struct tree *tree)
     struct proc *list;
     ssize_t count = tree_list(true, &list);
     for (ssize_t i = 0; i < count; i++)
-        proc_signal(&list[i], SIGKILL);
+        if (!is_excepted(list[i].pid)) /* one that is killed would leave its orphans to us */
+            proc_signal(&list[i], SIGKILL);
     if (count < 0)
         return tree->first != 0 && !tree->first_ended ? 1 : 0;
     free(list);

@@ -1,7 +1,7 @@
 /*
  * tree.h - the processes of the server: the one that snag started, what that one started, and orphans of these, which
- * the kernel hands to snag because it is their subreaper.  A client and a --ready command are children of snag as well
- * and have a process group of their own, by which they and what they started are told apart.
+ * the kernel hands to snag because it is their subreaper.  Of a client and a --ready command the keeper (keeper.h) is a
+ * child of snag as well, and the subreaper of what they start, so that all of these are below it for good.
  */
 #ifndef SNAG_TREE_H
 #define SNAG_TREE_H
@@ -32,8 +32,11 @@ int tree_adopt(void);
  */
 ssize_t tree_list(bool everybody, struct proc **out);
 
-/* Tells the tree that no process group of GROUP is the server's: a client's, a --ready command's. */
-void tree_except(pid_t group);
+/* Tells the tree that neither KEEPER, nor what is below it or of its process group, is the server's. */
+void tree_except(pid_t keeper);
+
+/* ... that KEEPER has ended. */
+void tree_forget(pid_t keeper);
 
 /* Whether any process of the server lives.  What /proc doesn't tell counts as living. */
 bool tree_lives(const struct tree *tree);
@@ -47,7 +50,10 @@ int tree_status(const struct tree *tree);
 /* Sends SIGNAL to the first process's group and to orphans outside it: those that nobody in the tree would stop. */
 void tree_stop(const struct tree *tree, int signal);
 
-/* Sends SIGKILL to every process that came from us, clients included.  Returns how many lived. */
+/*
+ * Sends SIGKILL to every process that came from us, clients included; keepers end by themselves then.  Returns how many
+ * lived.
+ */
 size_t tree_kill(const struct tree *tree);
 
 #endif
