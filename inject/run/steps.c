@@ -417,14 +417,18 @@ static void step_server_gone(struct session *session)
 static void reap(struct session *session)
 {
     int status;
-    pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    siginfo_t ended = {.si_pid = 0};
+    while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0) {
+        pid_t pid = ended.si_pid;
+        bool own_session = getsid(pid) != getsid(0); /* asked while there is still somebody to ask about */
+        if (waitpid(pid, &status, WNOHANG) != pid)
+            return;
         if (client_reaped(&session->client, pid, status))
             session->client_done = true;
         else if (client_reaped(&session->ready_command, pid, status))
             ready_command_done(session);
         else
-            tree_reaped(&session->tree, pid, status);
+            tree_reaped(&session->tree, pid, status, own_session);
     }
 }
 

@@ -95,14 +95,14 @@ bool tree_lives(const struct tree *tree)
     return false;
 }
 
-void tree_reaped(struct tree *tree, pid_t pid, int status)
+void tree_reaped(struct tree *tree, pid_t pid, int status, bool own_session)
 {
     if (pid == tree->first) {
         tree->first_ended = true;
         tree->first_status = status;
         return;
     }
-    if (status != 0)
+    if ((tree->first_ended || own_session) && status != 0)
         tree->orphan_status = status;
 }
 

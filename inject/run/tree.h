@@ -17,8 +17,8 @@ struct tree {
     bool first_ended;
     int first_status; /* as of waitpid(2) */
     /*
-     * Of the last orphan that did not end well: the last word of a server that went into the background.  Its success is
-     * none: a parent that is there for the fork alone may end, with 0, after the server that it started.
+     * Of the last daemon that did not end well: an orphan that outlived the first process or has a session of its own
+     * (setsid(2)).  How a helper ended while the first process lived is that one's affair.
      */
     int orphan_status;
 };
@@ -41,8 +41,8 @@ void tree_forget(pid_t keeper);
 /* Whether any process of the server lives.  What /proc doesn't tell counts as living. */
 bool tree_lives(const struct tree *tree);
 
-/* Notes that waitpid(2) returned PID with STATUS, which is the first process or an orphan. */
-void tree_reaped(struct tree *tree, pid_t pid, int status);
+/* Notes that waitpid(2) returned PID with STATUS: the first process or an orphan, with a session of its own or not. */
+void tree_reaped(struct tree *tree, pid_t pid, int status, bool own_session);
 
 /* The status that the server as a whole ended with. */
 int tree_status(const struct tree *tree);

@@ -225,20 +225,30 @@ static void status_is_the_daemons_in_any_order(void **state)
 {
     (void)state;
     struct tree tree = {.first = 100};
-    tree_reaped(&tree, 100, 0);
+    tree_reaped(&tree, 100, 0, false);
     assert_int_equal(tree_status(&tree), 0);
-    tree_reaped(&tree, 102, SIGABRT);
-    tree_reaped(&tree, 101, 0);
+    tree_reaped(&tree, 102, SIGABRT, false);
+    tree_reaped(&tree, 101, 0, true);
     assert_int_equal(tree_status(&tree), SIGABRT);
     tree = (struct tree){.first = 100};
-    tree_reaped(&tree, 101, 0);
-    tree_reaped(&tree, 102, 3 << 8);
-    tree_reaped(&tree, 100, 0);
+    tree_reaped(&tree, 101, 0, true);
+    tree_reaped(&tree, 102, 3 << 8, true);
+    tree_reaped(&tree, 100, 0, false);
     assert_int_equal(tree_status(&tree), 3 << 8);
     tree = (struct tree){.first = 100};
-    tree_reaped(&tree, 100, 4 << 8);
-    tree_reaped(&tree, 101, 3 << 8);
+    tree_reaped(&tree, 100, 4 << 8, false);
+    tree_reaped(&tree, 101, 3 << 8, false);
     assert_int_equal(tree_status(&tree), 4 << 8);
+}
+
+/* As a program of tests has them, which starts daemons of others and ends them. */
+static void status_is_no_helpers(void **state)
+{
+    (void)state;
+    struct tree tree = {.first = 100};
+    tree_reaped(&tree, 101, 1 << 8, false);
+    tree_reaped(&tree, 100, 0, false);
+    assert_int_equal(tree_status(&tree), 0);
 }
 
 /* --- the board's file -------------------------------------------------------------------------------------------- */
@@ -499,6 +509,6 @@ static void a_program_is_counted_once(void **state)
 
 TEST_MAIN(TEST(reach_tells_programs_apart), TEST(reach_survives_broken_programs), TEST(reach_refuses_commands_by_name),
           TEST(reach_sees_libraries), TEST(verdicts), TEST(status_is_the_daemons_in_any_order),
-          TEST(board_goes_where_there_is_room), TEST(summary_says_what_was_lost), TEST(addresses),
-          TEST(ready_chooses_the_address), TEST(escapes), TEST(environment_is_replaced), TEST(json_takes_any_bytes),
-          TEST(execs_need_an_answer), TEST(a_program_is_counted_once))
+          TEST(status_is_no_helpers), TEST(board_goes_where_there_is_room), TEST(summary_says_what_was_lost),
+          TEST(addresses), TEST(ready_chooses_the_address), TEST(escapes), TEST(environment_is_replaced),
+          TEST(json_takes_any_bytes), TEST(execs_need_an_answer), TEST(a_program_is_counted_once))
