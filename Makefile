@@ -31,13 +31,14 @@ RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/s
 	inject/run/say.c inject/run/keeper.c
 TRACE_SRC = inject/trace/drain.c inject/trace/jsonl.c inject/trace/address.c inject/trace/strace.c $(DECODE_SRC)
 DECODE_SRC = inject/trace/decode.c inject/trace/decode_socket.c inject/trace/decode_fd.c inject/trace/decode_wait.c \
+	inject/trace/decode_uring.c \
 	inject/trace/words.c inject/trace/constants.c
 REPORT_SRC = inject/report/report.c inject/report/reader.c inject/report/figures.c inject/report/life.c \
 	inject/report/text.c inject/report/json.c
 SNAG_SRC = inject/main.c $(RUN_SRC) $(TRACE_SRC) $(REPORT_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
 SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/fds.c shim/scene.c shim/hook.c shim/show.c \
-	shim/wrap_socket.c shim/wrap_fd.c shim/wrap_wait.c shim/wrap_exec.c shim/wrap_syscall.c
+	shim/wrap_socket.c shim/wrap_fd.c shim/wrap_pipe.c shim/wrap_wait.c shim/wrap_exec.c shim/wrap_syscall.c
 SHIM_ENGINE_SRC = $(ENGINE_SRC)
 
 LISTENER_SRC = listener/listener.c listener/bind.c listener/loop.c listener/round.c listener/policy.c listener/shed.c \

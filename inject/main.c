@@ -29,7 +29,7 @@
  *     trace/jsonl.c, address.c      records -> JSON Lines; socket addresses as text
  *     trace/strace.c                records -> lines as strace prints them
  *     trace/decode.[ch]             a call's arguments as text, by the row of each call:
- *           decode_socket.c, decode_fd.c, decode_wait.c
+ *           decode_socket.c, decode_fd.c, decode_wait.c, decode_uring.c
  *     trace/words.c, constants.c    text that is cut to fit; the names of numbers in arguments
  *
  *     report/report.c               cmd_report(): `snag report`

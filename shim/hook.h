@@ -46,8 +46,8 @@ struct hook {
     int ret;
     int error;
     uint64_t t_ns; /* at entry; 0: not needed */
-    uint32_t arg;  /* for the record: backlog, address length */
-    int domain;    /* of socket; the next two of bind: for the filters; unset for other calls */
+    uint32_t arg;  /* for the record: backlog, address length, option length */
+    int domain;    /* of socket, socketpair; the next two of bind: for the filters; unset for other calls */
     const struct sockaddr *address;
     socklen_t length;
     bool shows;         /* `shown` is filled; that is show.h's business */

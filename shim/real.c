@@ -18,15 +18,8 @@ static void resolve(void *slot, const char *name)
 
 void real_resolve(void)
 {
-#define CALL(name, type, parameters, arguments, number, class, actions) resolve(&snag_real.name, #name);
-#define ALIAS(exported, name)
-#define FREES(name)
-#define ERRNO(name, number, effect, modes, cause)
+#define CALL(name, type, parameters, number, class, actions) resolve(&snag_real.name, #name);
 #include "../inject/engine/calls.def"
-#undef CALL
-#undef ALIAS
-#undef FREES
-#undef ERRNO
 #define X(name, type, parameters) resolve(&snag_real.name, #name);
     REAL_OTHERS(X)
 #undef X

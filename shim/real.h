@@ -21,9 +21,6 @@
 #define REAL_OTHERS(X) \
     X(close_range, int, (unsigned first, unsigned last, int flags)) \
     X(closefrom, void, (int first)) \
-    X(dup, int, (int from)) \
-    X(dup2, int, (int from, int to)) \
-    X(dup3, int, (int from, int to, int flags)) \
     X(fclose, int, (FILE * file)) \
     X(fcloseall, int, (void)) \
     X(pclose, int, (FILE * file)) \
@@ -45,15 +42,8 @@
       (struct pollfd * fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t size))
 
 struct real {
-#define CALL(name, type, parameters, arguments, number, class, actions) type(*name) parameters;
-#define ALIAS(exported, name)
-#define FREES(name)
-#define ERRNO(name, number, effect, modes, cause)
+#define CALL(name, type, parameters, number, class, actions) type(*name) parameters;
 #include "../inject/engine/calls.def"
-#undef CALL
-#undef ALIAS
-#undef FREES
-#undef ERRNO
 #define X(name, type, parameters) type(*name) parameters;
     REAL_OTHERS(X)
 #undef X

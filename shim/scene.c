@@ -72,7 +72,7 @@ static void scene_address(const struct scene *scene, struct scene_address *out)
     const struct hook *hook = hook_of(scene);
     struct sockaddr_storage own = {0};
     socklen_t length = sizeof own;
-    if (scene->call == CALL_socket) {
+    if (scene->call == CALL_socket || scene->call == CALL_socketpair) {
         out->family = (uint16_t)hook->domain;
         return;
     }
@@ -128,8 +128,8 @@ static uint64_t scene_now(const struct scene *scene)
  * When EMFILE strikes, the descriptors that are open then are the table's size, as if RLIMIT_NOFILE stood there; a call
  * gets through while fewer are open.  That holds for whoever frees and takes descriptors, seen by us or not: a spare
  * one that is closed, used and opened again included.  Counting costs a system call a descriptor, so it is done only
- * when something was freed since the last count.  ENFILE counts open files, of which dup2 over a descriptor frees
- * one, though the descriptor itself is taken again at once.
+ * when something was freed since the last count.  A call that makes two descriptors needs room for both.  ENFILE counts
+ * open files, of which dup2 over a descriptor frees one, though the descriptor itself is taken again at once.
  */
 static bool scene_room(const struct scene *scene, uint32_t rule, bool firing)
 {
@@ -137,7 +137,7 @@ static bool scene_room(const struct scene *scene, uint32_t rule, bool firing)
     struct strike *strike = &process->strikes[rule];
     uint32_t capacity = atomic_load_explicit(&strike->open, memory_order_relaxed);
     uint32_t frees = atomic_load_explicit(&process->frees, memory_order_relaxed);
-    (void)scene;
+    uint32_t needed = call_info(scene->call)->traits & PAIR ? 2 : 1;
     if (!firing) {
         if (capacity)
             atomic_store_explicit(&strike->open, 0, memory_order_relaxed);
@@ -158,10 +158,10 @@ static bool scene_room(const struct scene *scene, uint32_t rule, bool firing)
         high = 0; /* files are counted whatever their numbers */
         capacity += atomic_load_explicit(&process->replaced, memory_order_relaxed) - strike->replaced;
     }
-    if (fds_count_open(&high) + 1 < capacity)
-        return true;
-    strike->frees = frees;
-    return false;
+    uint32_t taken = fds_count_open(&high) + 1;
+    if (taken >= capacity)
+        strike->frees = frees;
+    return taken + needed <= capacity;
 }
 
 const struct scene_ops hook_scene_ops = {

@@ -206,10 +206,9 @@ static void hook_syscalls(void)
             snag_syscalls[number] = (unsigned char)(call + 1);
     }
     snag_syscalls[SYS_close_range] = OTHER_CLOSE_RANGE;
-#ifdef SYS_dup2
-    snag_syscalls[SYS_dup2] = OTHER_DUP2;
+#ifdef SYS_eventfd
+    snag_syscalls[SYS_eventfd] = OTHER_EVENTFD;
 #endif
-    snag_syscalls[SYS_dup3] = OTHER_DUP3;
     snag_syscalls[SYS_execve] = OTHER_EXECVE;
     snag_syscalls[SYS_execveat] = OTHER_EXECVEAT;
 }

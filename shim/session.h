@@ -61,8 +61,7 @@ extern unsigned char snag_syscalls[512];
 /* Numbers that are wrapped, and are no calls of a plan. */
 enum other_syscall {
     OTHER_CLOSE_RANGE = CALL_COUNT + 1,
-    OTHER_DUP2,
-    OTHER_DUP3,
+    OTHER_EVENTFD,
     OTHER_EXECVE,
     OTHER_EXECVEAT,
 };

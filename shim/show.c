@@ -1,16 +1,19 @@
 #include "show.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "memory.h"
 
 /* Bytes that are copied at most, so that all of a call fits the payload with an address behind it. */
 enum {
-    VALUE_MAX = 64, /* of an option */
+    VALUE_MAX = 32, /* of an option */
     LIST_MAX = 192, /* of poll's and epoll_wait's entries */
     SET_MAX = 32,   /* of each of select's sets: 256 descriptors */
     MASK_SIZE = 8,  /* of a signal mask, as the kernel has it */
+    RING_SIZE = 120 /* of a struct io_uring_params */
 };
 
 static void begin(struct hook *hook, const long words[6])
@@ -62,6 +65,39 @@ void show_setsockopt(struct hook *hook, int fd, int level, int name, const void 
     before(hook, value, length < VALUE_MAX ? length : VALUE_MAX);
 }
 
+void show_getsockopt(struct hook *hook, int fd, int level, int name, const void *value, const socklen_t *length)
+{
+    begin(hook, (const long[6]){fd, level, name, number(value), number(length)});
+    before(hook, length, sizeof *length);
+    memcpy(&hook->shown.head.length, hook->shown.bytes, sizeof *length);
+}
+
+/* The length that the kernel reports may exceed the caller's buffer. */
+void show_getsockopt_after(struct hook *hook, int ret, const void *value, const socklen_t *length)
+{
+    if (ret != 0 || hook->replaced)
+        return;
+    hook->arg = *length;
+    size_t known = hook->arg < hook->shown.head.length ? hook->arg : hook->shown.head.length;
+    after(hook, value, known < VALUE_MAX ? known : VALUE_MAX);
+}
+
+void show_socketpair(struct hook *hook, int domain, int type, int protocol, const int fds[2])
+{
+    begin(hook, (const long[6]){domain, type, protocol, number(fds)});
+}
+
+void show_pipe(struct hook *hook, const int fds[2], int flags)
+{
+    begin(hook, (const long[6]){number(fds), flags});
+}
+
+void show_pair_after(struct hook *hook, int ret, const int fds[2])
+{
+    if (ret == 0 && !hook->replaced)
+        after(hook, fds, 2 * sizeof *fds);
+}
+
 void show_bind(struct hook *hook, int fd, const struct sockaddr *address, socklen_t length)
 {
     begin(hook, (const long[6]){fd, number(address), length});
@@ -91,6 +127,43 @@ void show_fcntl_after(struct hook *hook, int command, const void *argument)
 {
     if (command == F_GETLK || command == F_OFD_GETLK)
         after(hook, argument, sizeof(struct flock));
+}
+
+/* Whether REQUEST reads, or writes, an int at its argument. */
+static bool reads_int(unsigned long request)
+{
+    return request == FIONBIO || request == FIOASYNC || request == FIOSETOWN || request == SIOCSPGRP;
+}
+
+static bool writes_int(unsigned long request)
+{
+    return request == FIONREAD || request == TIOCOUTQ || request == SIOCOUTQNSD || request == SIOCATMARK ||
+           request == FIOGETOWN || request == SIOCGPGRP;
+}
+
+void show_ioctl(struct hook *hook, int fd, unsigned long request, const void *argument)
+{
+    begin(hook, (const long[6]){fd, (long)request, number(argument)});
+    if (reads_int(request))
+        before(hook, argument, sizeof(int));
+}
+
+void show_ioctl_after(struct hook *hook, int ret, unsigned long request, const void *argument)
+{
+    if (ret >= 0 && !hook->replaced && writes_int(request))
+        after(hook, argument, sizeof(int));
+}
+
+void show_io_uring_setup(struct hook *hook, unsigned entries, const void *parameters)
+{
+    begin(hook, (const long[6]){(long)entries, number(parameters)});
+    before(hook, parameters, RING_SIZE);
+}
+
+void show_io_uring_setup_after(struct hook *hook, int ret, const void *parameters)
+{
+    if (ret >= 0 && !hook->replaced)
+        after(hook, parameters, RING_SIZE);
 }
 
 /* The kernel writes a poll entry's answer beside what was asked, so the entries are read once, afterwards. */

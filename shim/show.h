@@ -31,11 +31,26 @@ void show_words(struct hook *hook, long a, long b, long c);
 void show_setsockopt(struct hook *hook, int fd, int level, int name, const void *value, socklen_t length);
 void show_bind(struct hook *hook, int fd, const struct sockaddr *address, socklen_t length);
 
-/* accept, accept4, getsockname: LENGTH is where the caller wants the address's length; FLAGS is accept4's. */
+void show_getsockopt(struct hook *hook, int fd, int level, int name, const void *value, const socklen_t *length);
+void show_getsockopt_after(struct hook *hook, int ret, const void *value, const socklen_t *length);
+
+/* The calls that make two descriptors, at FDS. */
+void show_socketpair(struct hook *hook, int domain, int type, int protocol, const int fds[2]);
+void show_pipe(struct hook *hook, const int fds[2], int flags);
+void show_pair_after(struct hook *hook, int ret, const int fds[2]);
+
+/* accept, accept4, getsockname, getpeername: LENGTH is where the caller wants the address's length; FLAGS is accept4's. */
 void show_name(struct hook *hook, int fd, const struct sockaddr *address, const socklen_t *length, int flags);
 
 void show_fcntl(struct hook *hook, int fd, int command, const void *argument);
 void show_fcntl_after(struct hook *hook, int command, const void *argument);
+
+void show_ioctl(struct hook *hook, int fd, unsigned long request, const void *argument);
+void show_ioctl_after(struct hook *hook, int ret, unsigned long request, const void *argument);
+
+/* PARAMETERS is a struct io_uring_params. */
+void show_io_uring_setup(struct hook *hook, unsigned entries, const void *parameters);
+void show_io_uring_setup_after(struct hook *hook, int ret, const void *parameters);
 
 /* TIME is any of the timeouts that are a struct, SIZE its bytes; NULL where the call has a number, TIMEOUT. */
 void show_poll(struct hook *hook, const struct pollfd *fds, nfds_t count, long timeout, const struct timespec *time,

@@ -1,11 +1,12 @@
 /*
- * wrap_fd.c - fcntl and close, and what else frees or doubles descriptors.
+ * wrap_fd.c - fcntl, ioctl, close and the dup family, and what else frees descriptors.
  *
  * What is freed matters to rules that inject EMFILE or ENFILE (room for one more call) and to those that count by
  * descriptor, and until the server is ready to know what listens.  Nobody else pays for it.
  */
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "fds.h"
@@ -88,6 +89,29 @@ FCNTL(fcntl)
 FCNTL(fcntl64)
 FCNTL(__fcntl)
 
+/* The third argument is handed on as that of fcntl is. */
+static int hooked_ioctl(int fd, unsigned long request, void *argument)
+{
+    struct hook hook;
+    if (!hook_enter(&hook, CALL_ioctl, fd))
+        return REAL(ioctl)(fd, request, argument);
+    if (show_wanted(&hook))
+        show_ioctl(&hook, fd, request, argument);
+    int ret = hook.replaced ? hook.ret : REAL(ioctl)(fd, request, argument);
+    if (show_wanted(&hook))
+        show_ioctl_after(&hook, ret, request, argument);
+    return hook_leave(&hook, ret);
+}
+
+WRAPPER int ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    return hooked_ioctl(fd, request, argument);
+}
+
 /* For programs that make the system call where libc has no function for it (before glibc 2.34). */
 static int raw_close_range(unsigned first, unsigned last, int flags)
 {
@@ -119,31 +143,39 @@ WRAPPER void closefrom(int first)
     count_freed(want, false);
 }
 
-/* TO, if it was open, was closed and taken again in one step. */
-static int replaced_fd(int ret, int from, int to)
+WRAPPER int dup(int from)
 {
-    unsigned want = wants_frees();
-    session_break(want);
-    if (want && ret >= 0 && from != to) {
-        forget(want, (unsigned)to, (unsigned)to);
-        count_freed(want, true);
-        if (want & WANT_READY)
-            fds_copy(from, to);
-    }
-    return ret;
+    struct hook hook;
+    if (!hook_enter(&hook, CALL_dup, from))
+        return REAL(dup)(from);
+    if (show_wanted(&hook))
+        show_words(&hook, from, 0, 0);
+    int ret = hook.replaced ? hook.ret : REAL(dup)(from);
+    if (ret >= 0 && !hook.replaced && (hook.want & WANT_READY))
+        fds_copy(from, ret);
+    return hook_leave(&hook, ret);
+}
+
+/* TO, if it was open, was closed and taken again in one step. */
+static void replaced_fd(unsigned want, int from, int to)
+{
+    forget(want, (unsigned)to, (unsigned)to);
+    count_freed(want, true);
+    if (want & WANT_READY)
+        fds_copy(from, to);
 }
 
 WRAPPER int dup2(int from, int to)
 {
-    return replaced_fd(REAL(dup2)(from, to), from, to);
-}
-
-WRAPPER int dup(int from)
-{
-    int ret = REAL(dup)(from);
-    if (ret >= 0 && (wants_frees() & WANT_READY))
-        fds_copy(from, ret);
-    return ret;
+    struct hook hook;
+    if (!hook_enter(&hook, CALL_dup2, from))
+        return REAL(dup2)(from, to);
+    if (show_wanted(&hook))
+        show_words(&hook, from, to, 0);
+    int ret = hook.replaced ? hook.ret : REAL(dup2)(from, to);
+    if (ret >= 0 && !hook.replaced && from != to)
+        replaced_fd(hook.want, from, to);
+    return hook_leave(&hook, ret);
 }
 
 WRAPPER int __dup2(int from, int to)
@@ -153,7 +185,15 @@ WRAPPER int __dup2(int from, int to)
 
 WRAPPER int dup3(int from, int to, int flags)
 {
-    return replaced_fd(REAL(dup3)(from, to, flags), from, to);
+    struct hook hook;
+    if (!hook_enter(&hook, CALL_dup3, from))
+        return REAL(dup3)(from, to, flags);
+    if (show_wanted(&hook))
+        show_words(&hook, from, to, flags);
+    int ret = hook.replaced ? hook.ret : REAL(dup3)(from, to, flags);
+    if (ret >= 0 && !hook.replaced)
+        replaced_fd(hook.want, from, to);
+    return hook_leave(&hook, ret);
 }
 
 /* Streams and folders close their descriptor inside libc, where no wrapper sees it.  FD is -1 if it has none. */

@@ -1,5 +1,6 @@
 /*
- * wrap_socket.c - socket, setsockopt, bind, listen, accept, accept4, getsockname.
+ * wrap_socket.c - socket, socketpair, setsockopt, getsockopt, bind, listen, accept, accept4, getsockname, getpeername,
+ * shutdown.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -26,6 +27,22 @@ WRAPPER int socket(int domain, int type, int protocol)
     return hook_leave(&hook, ret);
 }
 
+WRAPPER int socketpair(int domain, int type, int protocol, int fds[2])
+{
+    struct hook hook;
+    if (!hook_wanted(CALL_socketpair))
+        return REAL(socketpair)(domain, type, protocol, fds);
+    hook_init(&hook, CALL_socketpair, -1);
+    hook.domain = domain;
+    hook_begin(&hook);
+    if (show_wanted(&hook))
+        show_socketpair(&hook, domain, type, protocol, fds);
+    int ret = hook.replaced ? hook.ret : REAL(socketpair)(domain, type, protocol, fds);
+    if (show_wanted(&hook))
+        show_pair_after(&hook, ret, fds);
+    return hook_leave(&hook, ret);
+}
+
 WRAPPER int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 {
     struct hook hook;
@@ -34,6 +51,19 @@ WRAPPER int setsockopt(int fd, int level, int name, const void *value, socklen_t
     if (show_wanted(&hook))
         show_setsockopt(&hook, fd, level, name, value, length);
     int ret = hook.replaced ? hook.ret : REAL(setsockopt)(fd, level, name, value, length);
+    return hook_leave(&hook, ret);
+}
+
+WRAPPER int getsockopt(int fd, int level, int name, void *value, socklen_t *length)
+{
+    struct hook hook;
+    if (!hook_enter(&hook, CALL_getsockopt, fd))
+        return REAL(getsockopt)(fd, level, name, value, length);
+    if (show_wanted(&hook))
+        show_getsockopt(&hook, fd, level, name, value, length);
+    int ret = hook.replaced ? hook.ret : REAL(getsockopt)(fd, level, name, value, length);
+    if (show_wanted(&hook))
+        show_getsockopt_after(&hook, ret, value, length);
     return hook_leave(&hook, ret);
 }
 
@@ -71,7 +101,7 @@ WRAPPER int listen(int fd, int backlog)
     return hook_leave(&hook, ret);
 }
 
-/* Ends a getsockname that found a name, LENGTH bytes of which are at ADDRESS unless the caller's buffer was shorter. */
+/* Ends a getsockname or getpeername that found a name, LENGTH bytes of which are at ADDRESS unless the caller's buffer was shorter. */
 static int leave_with_name(struct hook *hook, const struct sockaddr *address, socklen_t length)
 {
     struct sockaddr_storage copy = {0};
@@ -94,6 +124,32 @@ WRAPPER int getsockname(int fd, struct sockaddr *address, socklen_t *length)
         hook.arg = *length;
     if (show_wanted(&hook) && ret == 0 && !hook.replaced)
         return leave_with_name(&hook, address, *length);
+    return hook_leave(&hook, ret);
+}
+
+WRAPPER int getpeername(int fd, struct sockaddr *address, socklen_t *length)
+{
+    struct hook hook;
+    if (!hook_enter(&hook, CALL_getpeername, fd))
+        return REAL(getpeername)(fd, address, length);
+    if (show_wanted(&hook))
+        show_name(&hook, fd, address, length, 0);
+    int ret = hook.replaced ? hook.ret : REAL(getpeername)(fd, address, length);
+    if (ret == 0 && !hook.replaced)
+        hook.arg = *length;
+    if (show_wanted(&hook) && ret == 0 && !hook.replaced)
+        return leave_with_name(&hook, address, *length);
+    return hook_leave(&hook, ret);
+}
+
+WRAPPER int shutdown(int fd, int how)
+{
+    struct hook hook;
+    if (!hook_enter(&hook, CALL_shutdown, fd))
+        return REAL(shutdown)(fd, how);
+    if (show_wanted(&hook))
+        show_words(&hook, fd, how, 0);
+    int ret = hook.replaced ? hook.ret : REAL(shutdown)(fd, how);
     return hook_leave(&hook, ret);
 }
 

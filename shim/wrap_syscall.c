@@ -2,9 +2,11 @@
  * wrap_syscall.c - where arch.S sends syscall() for the numbers of calls.def, while there is a session.
  *
  * They go through the same wrappers as libc's own names.  ppoll and pselect6 can't: the kernel's forms write the time
- * that is left, and take the size of the mask, which libc's do not.
+ * that is left, and take the size of the mask, which libc's do not.  io_uring_setup has no name in libc.
  */
 #include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "fds.h"
@@ -64,16 +66,28 @@ static long raw_wait(enum call call, long number, long a, long b, long c, long d
     return hooked ? hook_leave(&hook, (int)ret) : ret;
 }
 
+static long io_uring_setup(long number, long entries, long parameters)
+{
+    struct hook hook;
+    bool hooked = hook_enter(&hook, CALL_io_uring_setup, -1);
+    if (hooked && show_wanted(&hook))
+        show_io_uring_setup(&hook, (unsigned)entries, pointer(parameters));
+    long ret = hooked && hook.replaced ? hook.ret : raw2(number, entries, parameters);
+    if (ret < 0 && !(hooked && hook.replaced))
+        ret = snag_syscall_error(ret);
+    if (hooked && show_wanted(&hook))
+        show_io_uring_setup_after(&hook, (int)ret, pointer(parameters));
+    return hooked ? hook_leave(&hook, (int)ret) : ret;
+}
+
 /* What is wrapped for its own sake. */
 static long other_syscall(enum other_syscall other, long a, long b, long c, long d, long e)
 {
     switch (other) {
     case OTHER_CLOSE_RANGE:
         return close_range((unsigned)a, (unsigned)b, (int)c);
-    case OTHER_DUP2:
-        return dup2((int)a, (int)b);
-    case OTHER_DUP3:
-        return dup3((int)a, (int)b, (int)c);
+    case OTHER_EVENTFD: /* the older form, without flags */
+        return eventfd((unsigned)a, 0);
     case OTHER_EXECVE:
         return execve(pointer(a), pointer(b), pointer(c));
     case OTHER_EXECVEAT:
@@ -90,8 +104,12 @@ long snag_syscall_hook(long number, long a, long b, long c, long d, long e, long
     switch (call) {
     case CALL_socket:
         return socket((int)a, (int)b, (int)c);
+    case CALL_socketpair:
+        return socketpair((int)a, (int)b, (int)c, pointer(d));
     case CALL_setsockopt:
         return setsockopt((int)a, (int)b, (int)c, pointer(d), (socklen_t)e);
+    case CALL_getsockopt:
+        return getsockopt((int)a, (int)b, (int)c, pointer(d), pointer(e));
     case CALL_bind:
         return bind((int)a, pointer(b), (socklen_t)c);
     case CALL_listen:
@@ -102,10 +120,28 @@ long snag_syscall_hook(long number, long a, long b, long c, long d, long e, long
         return accept4((int)a, pointer(b), pointer(c), (int)d);
     case CALL_getsockname:
         return getsockname((int)a, pointer(b), pointer(c));
+    case CALL_getpeername:
+        return getpeername((int)a, pointer(b), pointer(c));
+    case CALL_shutdown:
+        return shutdown((int)a, (int)b);
     case CALL_fcntl:
         return fcntl((int)a, (int)b, pointer(c));
+    case CALL_ioctl:
+        return ioctl((int)a, (unsigned long)b, pointer(c));
     case CALL_close:
         return close((int)a);
+    case CALL_dup:
+        return dup((int)a);
+    case CALL_dup2:
+        return dup2((int)a, (int)b);
+    case CALL_dup3:
+        return dup3((int)a, (int)b, (int)c);
+    case CALL_pipe:
+        return pipe(pointer(a));
+    case CALL_pipe2:
+        return pipe2(pointer(a), (int)b);
+    case CALL_eventfd:
+        return eventfd((unsigned)a, (int)b);
     case CALL_poll:
         return poll(pointer(a), (nfds_t)b, (int)c);
     case CALL_select:
@@ -122,6 +158,8 @@ long snag_syscall_hook(long number, long a, long b, long c, long d, long e, long
         return epoll_pwait((int)a, pointer(b), (int)c, (int)d, pointer(e));
     case CALL_epoll_pwait2:
         return epoll_pwait2((int)a, pointer(b), (int)c, pointer(d), pointer(e));
+    case CALL_io_uring_setup:
+        return io_uring_setup(number, a, b);
     case CALL_ppoll:
     case CALL_pselect:
     case CALL_COUNT:

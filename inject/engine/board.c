@@ -38,6 +38,8 @@ static void set_wanted(struct board *board, const struct rule *rule)
         board->wanted[CALL_accept] |= WANT_RULE;
     if (rule_exhausts(rule) || rule->scope == PER_FD) {
         board->wanted[CALL_close] |= WANT_FREES;
+        board->wanted[CALL_dup2] |= WANT_FREES;
+        board->wanted[CALL_dup3] |= WANT_FREES;
         board->wanted[WANTED_FREES] |= WANT_FREES;
     }
 }
@@ -45,18 +47,19 @@ static void set_wanted(struct board *board, const struct rule *rule)
 /* What a program does not do between an accept4 that failed and the accept that it falls back to. */
 static void set_wanted_breaks(struct board *board)
 {
-    static const enum call breaks[] = {CALL_listen,  CALL_close,      CALL_poll,        CALL_ppoll,       CALL_select,
-                                       CALL_pselect, CALL_epoll_wait, CALL_epoll_pwait, CALL_epoll_pwait2};
+    static const enum call breaks[] = {CALL_listen,     CALL_close,       CALL_dup2,        CALL_dup3,
+                                       CALL_poll,       CALL_ppoll,       CALL_select,      CALL_pselect,
+                                       CALL_epoll_wait, CALL_epoll_pwait, CALL_epoll_pwait2};
     for (size_t i = 0; i < sizeof breaks / sizeof breaks[0]; i++)
         board->wanted[breaks[i]] |= WANT_BREAK;
-    board->wanted[WANTED_FREES] |= WANT_BREAK;
 }
 
 void board_watch_ready(struct board *board, bool on)
 {
-    static const enum call watched[] = {
-        CALL_listen,    CALL_accept,     CALL_accept4,     CALL_poll,         CALL_ppoll, CALL_select, CALL_pselect,
-        CALL_epoll_ctl, CALL_epoll_wait, CALL_epoll_pwait, CALL_epoll_pwait2, CALL_close, CALL_fcntl};
+    static const enum call watched[] = {CALL_listen,     CALL_accept,      CALL_accept4,      CALL_poll,
+                                        CALL_ppoll,      CALL_select,      CALL_pselect,      CALL_epoll_ctl,
+                                        CALL_epoll_wait, CALL_epoll_pwait, CALL_epoll_pwait2, CALL_close,
+                                        CALL_fcntl,      CALL_dup,         CALL_dup2,         CALL_dup3};
     for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++) {
         unsigned char *wanted = &board->wanted[watched[i]];
         *wanted = (unsigned char)(on ? *wanted | WANT_READY : *wanted & ~WANT_READY);

@@ -4,7 +4,18 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-/* Machines newer than x86-64 have no numbers for the oldest forms: there libc makes them from the newer ones. */
+/* Machines newer than x86-64 have no numbers for the oldest forms: there libc makes them from the newer ones.  Older
+ * headers lack the newest. */
+#ifdef SYS_dup2
+#define NR_DUP2 SYS_dup2
+#else
+#define NR_DUP2 NR_NONE
+#endif
+#ifdef SYS_pipe
+#define NR_PIPE SYS_pipe
+#else
+#define NR_PIPE NR_NONE
+#endif
 #ifdef SYS_poll
 #define NR_POLL SYS_poll
 #else
@@ -30,35 +41,29 @@
 #else
 #define NR_EPOLL_PWAIT2 NR_NONE
 #endif
-
-#define ALIAS(exported, name)
-#define FREES(name)
+#ifdef SYS_io_uring_setup
+#define NR_IO_URING_SETUP SYS_io_uring_setup
+#else
+#define NR_IO_URING_SETUP NR_NONE
+#endif
 
 /* Where each call's errnos start in the table below; the second constant of a call takes the first one back. */
 enum errno_index {
-#define CALL(name, type, parameters, arguments, number, class, actions) \
-    ERRNOS_OF_##name, ERRNOS_BEFORE_##name = ERRNOS_OF_##name - 1,
+#define SYSCALL(name, number, class, actions) ERRNOS_OF_##name, ERRNOS_BEFORE_##name = ERRNOS_OF_##name - 1,
+#define CALL(name, type, parameters, number, class, actions) SYSCALL(name, number, class, actions)
 #define ERRNO(name, number, effect, modes, cause) ERRNO_##name##_##number,
 #include "calls.def"
-#undef CALL
-#undef ERRNO
 };
 
 static const struct call_errno errnos[] = {
-#define CALL(name, type, parameters, arguments, number, class, actions)
 #define ERRNO(name, number, effect, modes, cause) {CALL_##name, number, #number, effect, modes, cause},
 #include "calls.def"
-#undef CALL
-#undef ERRNO
 };
 
 static const struct call_info calls[CALL_COUNT] = {
-#define CALL(name, type, parameters, arguments, number, class, actions) \
-    {#name, number, class, actions, &errnos[ERRNOS_OF_##name]},
-#define ERRNO(name, number, effect, modes, cause)
+#define SYSCALL(name, number, class, actions) {#name, number, class, actions, &errnos[ERRNOS_OF_##name]},
+#define CALL(name, type, parameters, number, class, actions) SYSCALL(name, number, class, actions)
 #include "calls.def"
-#undef CALL
-#undef ERRNO
 };
 
 const struct call_info *call_info(enum call call)

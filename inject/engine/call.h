@@ -12,15 +12,9 @@
 
 /* Calls by name: CALL_accept4 and so on, in the order of calls.def. */
 enum call {
-#define CALL(name, type, parameters, arguments, number, class, actions) CALL_##name,
-#define ALIAS(exported, name)
-#define FREES(name)
-#define ERRNO(name, number, effect, modes, cause)
+#define CALL(name, type, parameters, number, class, actions) CALL_##name,
+#define SYSCALL(name, number, class, actions) CALL_##name,
 #include "calls.def"
-#undef CALL
-#undef ALIAS
-#undef FREES
-#undef ERRNO
     CALL_COUNT,
     CALL_NONE = CALL_COUNT /* "no such call" where one is returned */
 };
@@ -36,6 +30,7 @@ enum call_traits {
     NEWFD = 1 << 3,
     BACKLOG = 1 << 4,
     DOMAIN = 1 << 5,
+    PAIR = 1 << 6,
 };
 
 /* What an injected failure does besides reporting itself; calls.def says what each means. */

@@ -57,7 +57,7 @@ struct event {
     uint16_t rule;        /* index of the rule that acted, plus 1; 0: none */
     uint16_t flags;       /* of enum event_flag */
     uint32_t nth;         /* ordinal at which the rule fired */
-    uint32_t arg;         /* listen: backlog; accept and getsockname: address length reported */
+    uint32_t arg;         /* listen: backlog; accept, getsockname, getpeername, getsockopt: the length reported */
     uint64_t site;        /* id of the call site; 0: the stack was not walked */
 };
 
@@ -76,7 +76,7 @@ struct event_process {
  */
 struct event_arguments {
     int64_t words[6]; /* in the order of the prototype; pointers as numbers */
-    uint32_t length;  /* accept, getsockname: *length before the call */
+    uint32_t length;  /* accept, getsockname, getpeername, getsockopt: *length before the call */
     uint16_t before, after;
     uint64_t reserved;
 };

@@ -2,12 +2,16 @@
 #include "trace/constants.h"
 
 #include <fcntl.h>
+#include <linux/io_uring.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define NAME(name) \
@@ -262,4 +266,62 @@ const struct constant constants_epoll_flags[] = {
 const struct constant constants_fd_flags[] = {
     NAME(FD_CLOEXEC),
     END,
+};
+
+const struct constant constants_shutdown[] = {
+    NAME(SHUT_RD),
+    NAME(SHUT_WR),
+    NAME(SHUT_RDWR),
+    END,
+};
+
+const struct constant constants_eventfd[] = {
+    NAME(EFD_SEMAPHORE),
+    NAME(EFD_CLOEXEC),
+    NAME(EFD_NONBLOCK),
+    END,
+};
+
+/* Of files, terminals and sockets.  Where a number has several names, the one that strace shows. */
+const struct constant constants_ioctl[] = {
+    NAME(FIOCLEX),     NAME(FIONCLEX),       NAME(FIONBIO),        NAME(FIOASYNC),         NAME(FIONREAD),
+    NAME(FIOQSIZE),    NAME(FIOSETOWN),      NAME(FIOGETOWN),      NAME(TCGETS),           NAME(TCSETS),
+    NAME(TCSETSW),     NAME(TCSETSF),        NAME(TCSBRK),         NAME(TCXONC),           NAME(TCFLSH),
+    NAME(TIOCEXCL),    NAME(TIOCNXCL),       NAME(TIOCSCTTY),      NAME(TIOCGPGRP),        NAME(TIOCSPGRP),
+    NAME(TIOCOUTQ),    NAME(TIOCGWINSZ),     NAME(TIOCSWINSZ),     NAME(TIOCGPTN),         NAME(TIOCSPTLCK),
+    NAME(TIOCNOTTY),   NAME(TIOCSETD),       NAME(TIOCGETD),       NAME(TIOCGSID),         NAME(SIOCSPGRP),
+    NAME(SIOCGPGRP),   NAME(SIOCATMARK),     NAME(SIOCGSTAMP_OLD), NAME(SIOCGSTAMPNS_OLD), NAME(SIOCOUTQNSD),
+    NAME(SIOCGIFNAME), NAME(SIOCGIFCONF),    NAME(SIOCGIFFLAGS),   NAME(SIOCSIFFLAGS),     NAME(SIOCGIFADDR),
+    NAME(SIOCSIFADDR), NAME(SIOCGIFDSTADDR), NAME(SIOCGIFBRDADDR), NAME(SIOCGIFNETMASK),   NAME(SIOCGIFMETRIC),
+    NAME(SIOCGIFMTU),  NAME(SIOCSIFMTU),     NAME(SIOCGIFHWADDR),  NAME(SIOCGIFINDEX),     NAME(SIOCGIFTXQLEN),
+    NAME(SIOCETHTOOL), NAME(SIOCGARP),       NAME(SIOCADDRT),      NAME(SIOCDELRT),        END,
+};
+
+const struct constant constants_ioctl_direction[] = {
+    NAME(_IOC_READ),
+    NAME(_IOC_WRITE),
+    END,
+};
+
+/* By number, for the headers of older systems lack the newer ones. */
+const struct constant constants_uring_setup[] = {
+    {1 << 0, "IORING_SETUP_IOPOLL"},         {1 << 1, "IORING_SETUP_SQPOLL"},
+    {1 << 2, "IORING_SETUP_SQ_AFF"},         {1 << 3, "IORING_SETUP_CQSIZE"},
+    {1 << 4, "IORING_SETUP_CLAMP"},          {1 << 5, "IORING_SETUP_ATTACH_WQ"},
+    {1 << 6, "IORING_SETUP_R_DISABLED"},     {1 << 7, "IORING_SETUP_SUBMIT_ALL"},
+    {1 << 8, "IORING_SETUP_COOP_TASKRUN"},   {1 << 9, "IORING_SETUP_TASKRUN_FLAG"},
+    {1 << 10, "IORING_SETUP_SQE128"},        {1 << 11, "IORING_SETUP_CQE32"},
+    {1 << 12, "IORING_SETUP_SINGLE_ISSUER"}, {1 << 13, "IORING_SETUP_DEFER_TASKRUN"},
+    {1 << 14, "IORING_SETUP_NO_MMAP"},       {1 << 15, "IORING_SETUP_REGISTERED_FD_ONLY"},
+    {1 << 16, "IORING_SETUP_NO_SQARRAY"},    END,
+};
+
+const struct constant constants_uring_features[] = {
+    {1 << 0, "IORING_FEAT_SINGLE_MMAP"},     {1 << 1, "IORING_FEAT_NODROP"},
+    {1 << 2, "IORING_FEAT_SUBMIT_STABLE"},   {1 << 3, "IORING_FEAT_RW_CUR_POS"},
+    {1 << 4, "IORING_FEAT_CUR_PERSONALITY"}, {1 << 5, "IORING_FEAT_FAST_POLL"},
+    {1 << 6, "IORING_FEAT_POLL_32BITS"},     {1 << 7, "IORING_FEAT_SQPOLL_NONFIXED"},
+    {1 << 8, "IORING_FEAT_EXT_ARG"},         {1 << 9, "IORING_FEAT_NATIVE_WORKERS"},
+    {1 << 10, "IORING_FEAT_RSRC_TAGS"},      {1 << 11, "IORING_FEAT_CQE_SKIP"},
+    {1 << 12, "IORING_FEAT_LINKED_FILE"},    END,
 };

@@ -6,14 +6,25 @@
 /* A call without a row shows its descriptor alone; tests/unit/trace_test.c sees that each has one. */
 static decoder *const decoders[CALL_COUNT] = {
     [CALL_socket] = decode_socket,
+    [CALL_socketpair] = decode_socketpair,
     [CALL_setsockopt] = decode_setsockopt,
+    [CALL_getsockopt] = decode_getsockopt,
     [CALL_bind] = decode_bind,
     [CALL_listen] = decode_listen,
     [CALL_accept] = decode_name,
     [CALL_accept4] = decode_accept4,
     [CALL_getsockname] = decode_name,
+    [CALL_getpeername] = decode_name,
+    [CALL_shutdown] = decode_shutdown,
     [CALL_fcntl] = decode_fcntl,
+    [CALL_ioctl] = decode_ioctl,
     [CALL_close] = decode_close,
+    [CALL_dup] = decode_close,
+    [CALL_dup2] = decode_listen,
+    [CALL_dup3] = decode_dup3,
+    [CALL_pipe] = decode_pipe,
+    [CALL_pipe2] = decode_pipe2,
+    [CALL_eventfd] = decode_eventfd,
     [CALL_poll] = decode_poll,
     [CALL_ppoll] = decode_ppoll,
     [CALL_select] = decode_select,
@@ -24,6 +35,7 @@ static decoder *const decoders[CALL_COUNT] = {
     [CALL_epoll_wait] = decode_epoll_wait,
     [CALL_epoll_pwait] = decode_epoll_pwait,
     [CALL_epoll_pwait2] = decode_epoll_pwait2,
+    [CALL_io_uring_setup] = decode_io_uring_setup,
 };
 
 static const void *take(const unsigned char **from, size_t *left, size_t length)
@@ -56,6 +68,19 @@ void decode_pointer(struct decoded *out, const struct seen *seen, size_t i)
 {
     words_next(&out->arguments);
     words_pointer(&out->arguments, seen->given.words[i]);
+}
+
+void decode_pair(struct decoded *out, struct seen *seen, size_t i)
+{
+    int pair[2];
+    const void *bytes = seen->event->ret == 0 ? seen_after(seen, sizeof pair) : NULL;
+    if (bytes == NULL) {
+        decode_pointer(out, seen, i);
+        return;
+    }
+    memcpy(pair, bytes, sizeof pair);
+    words_next(&out->arguments);
+    words_add(&out->arguments, "[%d, %d]", pair[0], pair[1]);
 }
 
 /* Takes the record apart.  Returns false if it holds no arguments, or says of itself what can't be. */

@@ -42,10 +42,16 @@ const void *seen_after(struct seen *seen, size_t length);
 void decode_int(struct decoded *out, const struct seen *seen, size_t i);
 void decode_pointer(struct decoded *out, const struct seen *seen, size_t i);
 
+/* Adds the two descriptors that the call made; where it made none, word I as a pointer. */
+void decode_pair(struct decoded *out, struct seen *seen, size_t i);
+
 /* decode_socket.c */
-decoder decode_socket, decode_setsockopt, decode_bind, decode_listen, decode_name, decode_accept4;
+decoder decode_socket, decode_socketpair, decode_setsockopt, decode_getsockopt, decode_bind, decode_listen, decode_name,
+    decode_accept4, decode_shutdown;
 /* decode_fd.c */
-decoder decode_close, decode_fcntl;
+decoder decode_close, decode_fcntl, decode_ioctl, decode_dup3, decode_pipe, decode_pipe2, decode_eventfd;
+/* decode_uring.c */
+decoder decode_io_uring_setup;
 /* decode_wait.c */
 decoder decode_poll, decode_ppoll, decode_select, decode_pselect, decode_epoll_create, decode_epoll_create1,
     decode_epoll_ctl, decode_epoll_wait, decode_epoll_pwait, decode_epoll_pwait2;

@@ -1,9 +1,11 @@
 /*
- * decode_fd.c - close and fcntl.
+ * decode_fd.c - fcntl, ioctl, close, the dup family, pipe, pipe2, eventfd.
  */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/ioctl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "trace/constants.h"
 #include "trace/decode.h"
@@ -103,4 +105,81 @@ void decode_fcntl(struct decoded *out, struct seen *seen)
     else
         words_flags(&out->result, (uint32_t)ret, constants_fd_flags, "FD_???");
     words_add(&out->result, ")");
+}
+
+static const char *request_name(uint64_t request)
+{
+    const struct constant *known = constants_ioctl;
+    while (known->name != NULL && (uint64_t)known->value != request)
+        known++;
+    return known->name;
+}
+
+/* The parts of the number of a request without a name. */
+static void add_request(struct words *words, uint64_t request)
+{
+    words_add(words, "_IOC(");
+    if (_IOC_DIR(request) == _IOC_NONE)
+        words_add(words, "_IOC_NONE");
+    else
+        words_flags(words, _IOC_DIR(request), constants_ioctl_direction, "_IOC_???");
+    words_add(words, ", %#x, %#x, %#x)", (unsigned)_IOC_TYPE(request), (unsigned)_IOC_NR(request),
+              (unsigned)_IOC_SIZE(request));
+}
+
+/* A pointer to an int that was read, or that came back; of a request without a name, the bare number. */
+void decode_ioctl(struct decoded *out, struct seen *seen)
+{
+    int number;
+    uint64_t request = (uint32_t)seen->given.words[1];
+    const char *name = request_name(request);
+    const void *bytes = seen_before(seen, sizeof number);
+    if (bytes == NULL)
+        bytes = seen_after(seen, sizeof number);
+    decode_int(out, seen, 0);
+    words_next(&out->arguments);
+    if (name != NULL)
+        words_add(&out->arguments, "%s", name);
+    else
+        add_request(&out->arguments, request);
+    if (request == FIOCLEX || request == FIONCLEX)
+        return;
+    if (bytes == NULL && name != NULL) {
+        decode_pointer(out, seen, 2);
+        return;
+    }
+    words_next(&out->arguments);
+    if (bytes == NULL) {
+        words_add(&out->arguments, "%#" PRIx64, (uint64_t)seen->given.words[2]);
+        return;
+    }
+    memcpy(&number, bytes, sizeof number);
+    words_add(&out->arguments, "[%d]", number);
+}
+
+void decode_dup3(struct decoded *out, struct seen *seen)
+{
+    decode_int(out, seen, 0);
+    decode_int(out, seen, 1);
+    words_next(&out->arguments);
+    words_flags(&out->arguments, (uint32_t)seen->given.words[2], constants_open, "O_???");
+}
+
+void decode_pipe(struct decoded *out, struct seen *seen)
+{
+    decode_pair(out, seen, 0);
+}
+
+void decode_pipe2(struct decoded *out, struct seen *seen)
+{
+    decode_pair(out, seen, 0);
+    words_next(&out->arguments);
+    words_flags(&out->arguments, (uint32_t)seen->given.words[1], constants_open, "O_???");
+}
+
+void decode_eventfd(struct decoded *out, struct seen *seen)
+{
+    decode_int(out, seen, 0);
+    words_next(&out->arguments);
+    words_flags(&out->arguments, (uint32_t)seen->given.words[1], constants_eventfd, "EFD_???");
 }

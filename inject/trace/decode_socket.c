@@ -1,5 +1,6 @@
 /*
- * decode_socket.c - socket, setsockopt, bind, listen, accept, accept4, getsockname.
+ * decode_socket.c - socket, socketpair, setsockopt, getsockopt, bind, listen, accept, accept4, getsockname, getpeername,
+ * shutdown.
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -13,7 +14,7 @@
 #include "trace/constants.h"
 #include "trace/decode.h"
 
-void decode_socket(struct decoded *out, struct seen *seen)
+static void decode_family_and_type(struct decoded *out, const struct seen *seen)
 {
     struct words *words = &out->arguments;
     int64_t family = seen->given.words[0], type = seen->given.words[1];
@@ -26,12 +27,25 @@ void decode_socket(struct decoded *out, struct seen *seen)
         words_add(words, "|");
         words_flags(words, (uint64_t)flags, constants_socket_flags, "SOCK_???");
     }
+}
+
+void decode_socket(struct decoded *out, struct seen *seen)
+{
+    int64_t family = seen->given.words[0];
+    decode_family_and_type(out, seen);
     if (family != AF_INET && family != AF_INET6) {
         decode_int(out, seen, 2);
         return;
     }
-    words_next(words);
-    words_constant(words, seen->given.words[2], constants_protocol, "IPPROTO_???");
+    words_next(&out->arguments);
+    words_constant(&out->arguments, seen->given.words[2], constants_protocol, "IPPROTO_???");
+}
+
+void decode_socketpair(struct decoded *out, struct seen *seen)
+{
+    decode_family_and_type(out, seen);
+    decode_int(out, seen, 2);
+    decode_pair(out, seen, 3);
 }
 
 static void add_inet(struct words *words, const struct sockaddr_in *address)
@@ -99,9 +113,9 @@ static void decode_address(struct decoded *out, const struct seen *seen, size_t 
         add_other(&out->arguments, &address, length);
 }
 
+/* The options of LEVEL; NULL: it is none of ours. */
 static const struct constant *options_of(int64_t level)
 {
-    static const struct constant none[] = {{0, NULL}};
     switch (level) {
     case SOL_SOCKET:
         return constants_so;
@@ -112,7 +126,7 @@ static const struct constant *options_of(int64_t level)
     case IPPROTO_TCP:
         return constants_tcp;
     default:
-        return none;
+        return NULL;
     }
 }
 
@@ -121,8 +135,7 @@ static const char *unknown_option(int64_t level)
     return level == SOL_SOCKET     ? "SO_???"
            : level == IPPROTO_IP   ? "IP_???"
            : level == IPPROTO_IPV6 ? "IPV6_???"
-           : level == IPPROTO_TCP  ? "TCP_???"
-                                   : "???";
+                                   : "TCP_???";
 }
 
 /* Adds the LENGTH bytes of an option's value at VALUE, of which KNOWN are there. */
@@ -132,12 +145,16 @@ static void add_value(struct words *words, bool socket_level, int64_t name, cons
     int32_t number;
     struct linger linger;
     struct timeval time;
+    struct ucred peer;
     if (socket_level && name == SO_LINGER && known >= sizeof linger) {
         memcpy(&linger, value, sizeof linger);
         words_add(words, "{l_onoff=%d, l_linger=%d}", linger.l_onoff, linger.l_linger);
     } else if (socket_level && (name == SO_RCVTIMEO || name == SO_SNDTIMEO) && known >= sizeof time) {
         memcpy(&time, value, sizeof time);
         words_add(words, "{tv_sec=%jd, tv_usec=%jd}", (intmax_t)time.tv_sec, (intmax_t)time.tv_usec);
+    } else if (socket_level && name == SO_PEERCRED && known >= sizeof peer) {
+        memcpy(&peer, value, sizeof peer);
+        words_add(words, "{pid=%d, uid=%u, gid=%u}", peer.pid, peer.uid, peer.gid);
     } else if (length == sizeof number && known == length && !(socket_level && name == SO_BINDTODEVICE)) {
         memcpy(&number, value, sizeof number);
         words_add(words, "[%d]", number);
@@ -147,17 +164,27 @@ static void add_value(struct words *words, bool socket_level, int64_t name, cons
     }
 }
 
+/* The descriptor, the level, and the name of the option. */
+static void decode_option(struct decoded *out, const struct seen *seen)
+{
+    int64_t level = seen->given.words[1];
+    decode_int(out, seen, 0);
+    words_next(&out->arguments);
+    words_constant(&out->arguments, level, constants_level, "SOL_??");
+    words_next(&out->arguments);
+    if (options_of(level) != NULL)
+        words_constant(&out->arguments, seen->given.words[2], options_of(level), unknown_option(level));
+    else
+        words_add(&out->arguments, "%" PRId64, seen->given.words[2]);
+}
+
 void decode_setsockopt(struct decoded *out, struct seen *seen)
 {
     struct words *words = &out->arguments;
     int64_t level = seen->given.words[1], name = seen->given.words[2];
     size_t known = seen->before_left;
     const void *value = seen_before(seen, known);
-    decode_int(out, seen, 0);
-    words_next(words);
-    words_constant(words, level, constants_level, "SOL_???");
-    words_next(words);
-    words_constant(words, name, options_of(level), unknown_option(level));
+    decode_option(out, seen);
     if (known > 0) {
         words_next(words);
         add_value(words, level == SOL_SOCKET, name, value, known, (size_t)(uint32_t)seen->given.words[4]);
@@ -165,6 +192,36 @@ void decode_setsockopt(struct decoded *out, struct seen *seen)
         decode_pointer(out, seen, 3);
     }
     decode_int(out, seen, 4);
+}
+
+/* Word I is where a length is: the caller's, and with CHANGED what it became. */
+static void decode_length(struct decoded *out, const struct seen *seen, size_t i, bool changed)
+{
+    if (seen->given.words[i] == 0 || seen->before_left == 0) {
+        decode_pointer(out, seen, i);
+        return;
+    }
+    words_next(&out->arguments);
+    words_add(&out->arguments, "[%" PRId32, (int32_t)seen->given.length);
+    if (changed && seen->given.length != seen->event->arg)
+        words_add(&out->arguments, " => %" PRIu32, seen->event->arg);
+    words_add(&out->arguments, "]");
+}
+
+void decode_getsockopt(struct decoded *out, struct seen *seen)
+{
+    int64_t level = seen->given.words[1], name = seen->given.words[2];
+    uint32_t room = seen->given.length, told = seen->event->arg;
+    size_t known = seen->after_left;
+    const void *value = seen_after(seen, known);
+    decode_option(out, seen);
+    if (known > 0) {
+        words_next(&out->arguments);
+        add_value(&out->arguments, level == SOL_SOCKET, name, value, known, told < room ? told : room);
+    } else {
+        decode_pointer(out, seen, 3);
+    }
+    decode_length(out, seen, 4, seen->event->ret >= 0);
 }
 
 void decode_bind(struct decoded *out, struct seen *seen)
@@ -180,22 +237,19 @@ void decode_listen(struct decoded *out, struct seen *seen)
     decode_int(out, seen, 1);
 }
 
-/* accept and getsockname: the length is the caller's, and what it became. */
+void decode_shutdown(struct decoded *out, struct seen *seen)
+{
+    decode_int(out, seen, 0);
+    words_next(&out->arguments);
+    words_constant(&out->arguments, seen->given.words[1], constants_shutdown, "SHUT_???");
+}
+
+/* accept, getsockname, getpeername. */
 void decode_name(struct decoded *out, struct seen *seen)
 {
-    struct words *words = &out->arguments;
-    bool wrote = seen->event->ret >= 0;
     decode_int(out, seen, 0);
     decode_address(out, seen, 1);
-    if (seen->given.words[2] == 0 || seen->before_left == 0) {
-        decode_pointer(out, seen, 2);
-        return;
-    }
-    words_next(words);
-    if (wrote && seen->given.words[1] != 0 && seen->given.length != seen->event->arg)
-        words_add(words, "[%" PRIu32 " => %" PRIu32 "]", seen->given.length, seen->event->arg);
-    else
-        words_add(words, "[%" PRIu32 "]", seen->given.length);
+    decode_length(out, seen, 2, seen->event->ret >= 0 && seen->given.words[1] != 0);
 }
 
 void decode_accept4(struct decoded *out, struct seen *seen)

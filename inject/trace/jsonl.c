@@ -112,9 +112,10 @@ static void set(json_t *object, const char *key, json_t *value)
         json_object_set_new(object, key, value);
 }
 
-static bool is_accept(const struct event *event)
+/* accept, accept4 and getpeername tell who is at the other end. */
+static bool names_peer(const struct event *event)
 {
-    return event->call == CALL_accept || event->call == CALL_accept4;
+    return event->call == CALL_accept || event->call == CALL_accept4 || event->call == CALL_getpeername;
 }
 
 /* What is known of the socket. */
@@ -123,10 +124,10 @@ static void set_socket(json_t *call, const struct event *event, const void *payl
     size_t length;
     const void *address = event_address(event, payload, &length);
     if (length > 0)
-        set(call, is_accept(event) ? "peer" : "local", jsonl_address(address, length));
+        set(call, names_peer(event) ? "peer" : "local", jsonl_address(address, length));
     if (event->call == CALL_listen)
         set(call, "backlog", json_integer((int32_t)event->arg));
-    else if ((is_accept(event) && length > 0) || event->call == CALL_getsockname)
+    else if ((names_peer(event) && length > 0) || event->call == CALL_getsockname)
         set(call, "addrlen", json_integer(event->arg));
 }
 

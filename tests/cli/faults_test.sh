@@ -13,7 +13,7 @@ test_all_calls_are_listed() {
     expect_match out '^%setup +socket setsockopt bind listen$'
     # Every call of the table has a line, and so has a page of its own.
     mv out all
-    sed -n 's/^CALL(\([a-z0-9_]*\),.*/\1/p' "$tests_root/inject/engine/calls.def" >calls
+    sed -n -E 's/^(CALL|SYSCALL)\(([a-z0-9_]*),.*/\2/p' "$tests_root/inject/engine/calls.def" >calls
     [ "$(wc -l <calls)" -gt 10 ] || fail 'no rows in calls.def'
     while read -r call; do
         expect_match all "^$call +E"

@@ -13,7 +13,7 @@ wrapped_names() {
     (
         cd "$tests_root" || exit 1
         printf '%s\n' '#define CALL(name, ...) @name' '#define ALIAS(exported, name) @exported' \
-            '#define FREES(name) @name' '#define EXPORT(name) @name' '#define ERRNO(...)' \
+            '#define FREES(name) @name' '#define EXPORT(name) @name' \
             '#include "inject/engine/calls.def"' '#include "shim/exports.def"' | gcc -E -P -I. -xc -
     ) | sed -n 's/^@//p' | sort
 }

@@ -177,7 +177,7 @@ static const struct {
     {"accept4,accept4:retval=1", "accept4 return=1"},
     {"%all:error=EADDRINUSE", "setsockopt,bind,listen fail=98"},
     {"*:socklen=0", "accept,accept4 socklen=0"},
-    {"*:error=EINTR:port=80", "accept,accept4,close fail=4 port=80"},
+    {"*:error=EINTR:port=80", "accept,accept4,ioctl,close fail=4 port=80"},
     /* strace's words, and its manual's forms on our calls */
     {"inject=accept4:error=EMFILE", "accept4 fail=24"},
     {"fault=accept4", "accept4 fail=38"},
@@ -192,9 +192,9 @@ static const struct {
     {"accept4:error=EWOULDBLOCK", "accept4 fail=11"},
     {"accept4:error=ENOENT:force", "accept4 fail=2"},
     {"accept4:force:error=4095", "accept4 fail=4095"},
-    {"%all:error=ELOOP:force:fd=3",
-     "setsockopt,bind,listen,accept,accept4,getsockname,fcntl,close,epoll_ctl,epoll_wait,"
-     "epoll_pwait,epoll_pwait2 fail=40 fd=3"},
+    {"%all:error=ELOOP:force:fd=3", "setsockopt,getsockopt,bind,listen,accept,accept4,getsockname,getpeername,shutdown,"
+                                    "fcntl,ioctl,close,dup,dup2,dup3,"
+                                    "epoll_ctl,epoll_wait,epoll_pwait,epoll_pwait2 fail=40 fd=3"},
     {"socket:retval=2147483647", "socket return=2147483647"},
     {"socket:retval=0x10", "socket return=16"},
     {"accept4:family=inet6:socklen=28:fdmin=1024", "accept4 socklen=28 family=10 fdmin=1024"},

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -78,13 +79,51 @@ static void world_fill(bool real)
 
 /* --- Steps.  Each returns 0 or an errno, or SKIPPED where it has nothing to do. */
 
-static int step_accept(void)
+static int take(int fd)
 {
-    int fd = accept4(world.listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
         return errno;
     world.taken[world.count++] = fd;
     return 0;
+}
+
+static int step_accept(void)
+{
+    return take(accept4(world.listener, NULL, NULL, SOCK_CLOEXEC));
+}
+
+static int step_eventfd(void)
+{
+    return take(eventfd(0, EFD_CLOEXEC));
+}
+
+static int step_dup(void)
+{
+    return take(dup(1));
+}
+
+/* The pairs need room for two. */
+static int take_pair(int ret, const int pair[2])
+{
+    return ret < 0 ? errno : take(pair[0]) + take(pair[1]);
+}
+
+static int step_pipe(void)
+{
+    int pair[2];
+    return take_pair(pipe(pair), pair);
+}
+
+static int step_pipe2(void)
+{
+    int pair[2];
+    return take_pair(pipe2(pair, O_CLOEXEC), pair);
+}
+
+static int step_socketpair(void)
+{
+    int pair[2];
+    return take_pair(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), pair);
 }
 
 static int step_accept_empty(void)
@@ -240,6 +279,8 @@ static const struct step {
     {step_fclose, false},       {step_fopen, true},        {step_freopen, true},
     {step_closedir, false},     {step_opendir, true},      {step_close_by_number, false},
     {step_pclose, false},       {step_close_bad, false},   {step_range_by_number, false},
+    {step_eventfd, false},      {step_dup, false},         {step_pipe, false},
+    {step_pipe2, false},        {step_socketpair, false},
 };
 
 enum { STEPS = sizeof steps / sizeof steps[0] };
@@ -294,7 +335,8 @@ static void gave_way_and_fired(struct session_board *session)
     assert_int_equal(tally->missed, 0);
 }
 
-SHIM_TEST(scripts_end_as_under_rlimit, .rules = RULES("accept4:error=EMFILE"), .check = gave_way_and_fired)
+SHIM_TEST(scripts_end_as_under_rlimit, .rules = RULES("accept4,dup,eventfd,pipe,pipe2,socketpair:error=EMFILE"),
+          .check = gave_way_and_fired)
 {
     int(*outcomes)[SCRIPT] = shared_outcomes();
     unsigned char script[SCRIPT];

@@ -4,12 +4,15 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -108,7 +111,98 @@ static void options(void **state)
     MAKE(setsockopt, -1, EFAULT, 3, IPPROTO_IPV6, 26, 0, 4);
     expect("setsockopt(3, SOL_IPV6, IPV6_V6ONLY, NULL, 4) = -1 EFAULT (Bad address)");
     MAKE(setsockopt, -1, EFAULT, 3, 777, 1, 0x10, 4);
-    expect("setsockopt(3, 0x309 /* SOL_??? */, 0x1 /* ??? */, 0x10, 4) = -1 EFAULT (Bad address)");
+    expect("setsockopt(3, 0x309 /* SOL_?? */, 1, 0x10, 4) = -1 EFAULT (Bad address)");
+}
+
+/* The value is what came back, and of the length what it was and what it became. */
+static void options_read(void **state)
+{
+    (void)state;
+    int one = 1;
+    socklen_t length;
+    struct ucred peer = {.pid = 7, .uid = 1, .gid = 2};
+    MAKE(getsockopt, 0, 0, 3, SOL_SOCKET, SO_ACCEPTCONN, 0x1000, 0x2000);
+    record.event.arg = record.arguments.length = length = 4;
+    add_before(&length, sizeof length);
+    add_after(&one, sizeof one);
+    expect("getsockopt(3, SOL_SOCKET, SO_ACCEPTCONN, [1], [4]) = 0");
+    record.arguments.length = 8;
+    expect("getsockopt(3, SOL_SOCKET, SO_ACCEPTCONN, [1], [8 => 4]) = 0");
+    MAKE(getsockopt, 0, 0, 3, SOL_SOCKET, SO_PEERCRED, 0x1000, 0x2000);
+    record.event.arg = record.arguments.length = length = sizeof peer;
+    add_before(&length, sizeof length);
+    add_after(&peer, sizeof peer);
+    expect("getsockopt(3, SOL_SOCKET, SO_PEERCRED, {pid=7, uid=1, gid=2}, [12]) = 0");
+    MAKE(getsockopt, 0, 0, 3, IPPROTO_TCP, 11, 0x1000, 0x2000);
+    record.arguments.length = length = 300;
+    record.event.arg = 280;
+    add_before(&length, sizeof length);
+    add_after("12345678901234567890123456789012", 32);
+    expect("getsockopt(3, SOL_TCP, TCP_INFO, \"12345678901234567890123456789012\"..., [300 => 280]) = 0");
+    MAKE(getsockopt, -1, EINVAL, 3, SOL_SOCKET, SO_TYPE, 0x1000, 0x2000);
+    record.arguments.length = length = (socklen_t)-1;
+    add_before(&length, sizeof length);
+    expect("getsockopt(3, SOL_SOCKET, SO_TYPE, 0x1000, [-1]) = -1 EINVAL (Invalid argument)");
+}
+
+static void pairs(void **state)
+{
+    (void)state;
+    int pair[2] = {5, 6};
+    MAKE(socketpair, 0, 0, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0x1000);
+    add_after(pair, sizeof pair);
+    expect("socketpair(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0, [5, 6]) = 0");
+    MAKE(socketpair, -1, EOPNOTSUPP, AF_INET, SOCK_STREAM, IPPROTO_TCP, 0x1000);
+    expect("socketpair(AF_INET, SOCK_STREAM, 6, 0x1000) = -1 EOPNOTSUPP (Operation not supported)");
+    MAKE(pipe, 0, 0, 0x1000);
+    add_after(pair, sizeof pair);
+    expect("pipe([5, 6]) = 0");
+    MAKE(pipe2, 0, 0, 0x1000, O_NONBLOCK | O_CLOEXEC);
+    add_after(pair, sizeof pair);
+    expect("pipe2([5, 6], O_NONBLOCK|O_CLOEXEC) = 0");
+    MAKE(pipe2, -1, EMFILE, 0x1000, 0);
+    expect("pipe2(0x1000, 0) = -1 EMFILE (Too many open files)");
+    MAKE(eventfd, 5, 0, 2, EFD_SEMAPHORE | EFD_CLOEXEC | EFD_NONBLOCK);
+    expect("eventfd(2, EFD_SEMAPHORE|EFD_CLOEXEC|EFD_NONBLOCK) = 5");
+}
+
+static void requests(void **state)
+{
+    (void)state;
+    int one = 1;
+    MAKE(ioctl, 0, 0, 3, FIONBIO, 0x1000);
+    add_before(&one, sizeof one);
+    expect("ioctl(3, FIONBIO, [1]) = 0");
+    MAKE(ioctl, 0, 0, 3, FIONREAD, 0x1000);
+    add_after(&one, sizeof one);
+    expect("ioctl(3, FIONREAD, [1]) = 0");
+    MAKE(ioctl, -1, EINVAL, 3, FIONREAD, 0x1000);
+    expect("ioctl(3, FIONREAD, 0x1000) = -1 EINVAL (Invalid argument)");
+    MAKE(ioctl, -1, EFAULT, 3, FIONBIO, 0);
+    expect("ioctl(3, FIONBIO, NULL) = -1 EFAULT (Bad address)");
+    MAKE(ioctl, 0, 0, 3, FIOCLEX, 0x77);
+    expect("ioctl(3, FIOCLEX) = 0");
+    MAKE(ioctl, -1, ENOTTY, 3, _IOWR('z', 200, char[40]), 0);
+    expect("ioctl(3, _IOC(_IOC_READ|_IOC_WRITE, 0x7a, 0xc8, 0x28), 0) = -1 ENOTTY (Inappropriate ioctl for device)");
+}
+
+static void rings(void **state)
+{
+    (void)state;
+    struct io_uring_params asked = {.flags = IORING_SETUP_CQSIZE, .cq_entries = 64}, made = asked;
+    made.sq_entries = 4;
+    made.features = IORING_FEAT_NODROP;
+    MAKE(io_uring_setup, -1, ENOSYS, 4, 0x1000);
+    add_before(&asked, sizeof asked);
+    expect("io_uring_setup(4, {flags=IORING_SETUP_CQSIZE, sq_thread_cpu=0, sq_thread_idle=0}) = -1 ENOSYS "
+           "(Function not implemented)");
+    MAKE(io_uring_setup, 5, 0, 4, 0x1000);
+    add_before(&asked, sizeof asked);
+    add_after(&made, sizeof made);
+    expect(
+        "io_uring_setup(4, {flags=IORING_SETUP_CQSIZE, sq_thread_cpu=0, sq_thread_idle=0, sq_entries=4, "
+        "cq_entries=64, features=IORING_FEAT_NODROP, sq_off={head=0, tail=0, ring_mask=0, ring_entries=0, flags=0, "
+        "dropped=0, array=0}, cq_off={head=0, tail=0, ring_mask=0, ring_entries=0, overflow=0, cqes=0, flags=0}}) = 5");
 }
 
 static void addresses(void **state)
@@ -184,6 +278,16 @@ static void descriptors(void **state)
     expect("fcntl(3, F_SETLK, {l_type=F_WRLCK, l_whence=SEEK_END, l_start=1, l_len=2}) = 0");
     MAKE(fcntl, -1, EINVAL, 3, 999, 5);
     expect("fcntl(3, 0x3e7 /* F_??? */, 0x5) = -1 EINVAL (Invalid argument)");
+    MAKE(dup, 4, 0, 3);
+    expect("dup(3) = 4");
+    MAKE(dup2, 40, 0, 3, 40);
+    expect("dup2(3, 40) = 40");
+    MAKE(dup3, 41, 0, 3, 41, O_CLOEXEC);
+    expect("dup3(3, 41, O_CLOEXEC) = 41");
+    MAKE(shutdown, 0, 0, 3, SHUT_RDWR);
+    expect("shutdown(3, SHUT_RDWR) = 0");
+    MAKE(shutdown, -1, EINVAL, 3, 9);
+    expect("shutdown(3, 0x9 /* SHUT_??? */) = -1 EINVAL (Invalid argument)");
 }
 
 static void polls(void **state)
@@ -341,6 +445,6 @@ static void nonsense_gives_a_line(void **state)
     }
 }
 
-TEST_MAIN(TEST(sockets), TEST(options), TEST(addresses), TEST(accepts), TEST(descriptors), TEST(polls), TEST(selects),
-          TEST(epolls), TEST(marks), TEST(columns), TEST(without_arguments), TEST(each_call_is_decoded),
-          TEST(nonsense_gives_a_line))
+TEST_MAIN(TEST(sockets), TEST(options), TEST(options_read), TEST(pairs), TEST(requests), TEST(rings), TEST(addresses),
+          TEST(accepts), TEST(descriptors), TEST(polls), TEST(selects), TEST(epolls), TEST(marks), TEST(columns),
+          TEST(without_arguments), TEST(each_call_is_decoded), TEST(nonsense_gives_a_line))

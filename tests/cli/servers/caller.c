@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,8 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -109,6 +113,118 @@ static void descriptors(int fd)
     fcntl(fd, 9999, 5);
 }
 
+static void copies(int fd)
+{
+    close(dup(fd));
+    dup(-1);
+    close(dup2(fd, 70));
+    dup2(fd, fd);
+    dup2(fd, 1 << 30);
+    close(dup3(fd, 71, O_CLOEXEC));
+    dup3(fd, fd, 0);
+}
+
+static void pairs(void)
+{
+    int pair[2];
+    void *volatile nowhere = (void *)8;
+    syscall(SYS_pipe2, pair, O_NONBLOCK | O_CLOEXEC);
+    close(pair[0]);
+    close(pair[1]);
+    pipe2(pair, 0x40000000);
+    pipe2(nowhere, 0);
+    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+    close(pair[0]);
+    close(pair[1]);
+    socketpair(AF_INET, SOCK_STREAM, IPPROTO_TCP, pair);
+    close(eventfd(3, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));
+    eventfd(0, 0x1234);
+}
+
+/* What strace has no decoder for, SO_RCVTIMEO again, is left out. */
+static void options(int fd)
+{
+    int number, pair[2];
+    char text[300];
+    struct linger linger;
+    struct ucred peer;
+    socklen_t length = sizeof number;
+    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &number, &length);
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &length);
+    length = 2;
+    getsockopt(fd, SOL_SOCKET, SO_TYPE, &number, &length);
+    length = 0;
+    getsockopt(fd, SOL_SOCKET, SO_TYPE, &number, &length);
+    length = (socklen_t)-1;
+    getsockopt(fd, SOL_SOCKET, SO_TYPE, &number, &length);
+    length = sizeof linger;
+    getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length);
+    length = sizeof text;
+    getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, text, &length);
+    length = sizeof text;
+    getsockopt(fd, IPPROTO_TCP, TCP_INFO, text, &length);
+    length = sizeof text;
+    getsockopt(fd, SOL_SOCKET, 9999, text, &length);
+    getsockopt(fd, 999, 9999, text, &length);
+    getsockopt(fd, SOL_SOCKET, SO_TYPE, NULL, NULL);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    length = sizeof peer;
+    getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &peer, &length);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void requests(int fd)
+{
+    int on = 1;
+    int client = client_of(fd);
+    ioctl(client, FIONBIO, &on);
+    ioctl(client, FIOASYNC, &on);
+    ioctl(client, FIONREAD, &on);
+    ioctl(fd, FIONREAD, &on);
+    ioctl(fd, FIOCLEX);
+    ioctl(fd, TIOCGWINSZ, &on);
+    ioctl(fd, FIONBIO, NULL);
+    ioctl(-1, FIONBIO, &on);
+    ioctl(fd, _IOR('q', 3, int), &on);
+    ioctl(fd, _IO('q', 3), 0);
+    close(client);
+    close(accept(fd, NULL, NULL));
+}
+
+/* A peer that is there, none, and ends of a connection that are shut. */
+static void peers(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    int client = client_of(fd);
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    while (poll(&entry, 1, 5000) < 0) {
+    }
+    getpeername(client, (struct sockaddr *)&peer, &length);
+    getpeername(fd, (struct sockaddr *)&peer, &length);
+    getpeername(-1, (struct sockaddr *)&peer, &length);
+    getpeername(client, NULL, NULL);
+    shutdown(client, SHUT_RD);
+    shutdown(client, SHUT_WR);
+    shutdown(client, SHUT_RDWR);
+    shutdown(client, 9);
+    shutdown(-1, SHUT_RDWR);
+    close(client);
+    close(accept(fd, NULL, NULL));
+}
+
+/* Where the kernel has no io_uring, or does not let us have it, all three are refused alike. */
+static void rings(void)
+{
+    struct io_uring_params parameters = {.flags = IORING_SETUP_CQSIZE, .cq_entries = 64};
+    long ring = syscall(SYS_io_uring_setup, 4, &parameters);
+    if (ring >= 0)
+        close((int)ring);
+    syscall(SYS_io_uring_setup, 0, &parameters);
+    syscall(SYS_io_uring_setup, 4, NULL);
+}
+
 static void waits(int fd)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = 77}, events[8];
@@ -180,6 +296,12 @@ int main(void)
     accepts(fd);
     bad_pointers(fd);
     descriptors(fd);
+    copies(fd);
+    pairs();
+    options(fd);
+    requests(fd);
+    peers(fd);
+    rings();
     waits(fd);
     selects(fd);
     return close(fd);
