@@ -25,7 +25,7 @@ PLAN_SRC = inject/plan/plan.c inject/plan/plan_file.c inject/plan/parse.c inject
 	inject/plan/names.c inject/plan/duration.c inject/plan/describe.c inject/plan/page.c \
 	inject/plan/check.c inject/plan/faults.c
 RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/session.c inject/run/steps.c \
-	inject/run/events.c inject/run/preload.c inject/run/reach.c inject/run/attach.c inject/run/boardfile.c \
+	inject/run/events.c inject/run/preload.c inject/run/reach.c inject/run/attach.c inject/run/unseen.c inject/run/boardfile.c \
 	inject/run/spawn.c inject/run/tree.c inject/run/proc.c inject/run/output.c inject/run/ready.c \
 	inject/run/endpoint.c inject/run/client.c inject/run/probe.c inject/run/verdict.c inject/run/summary.c \
 	inject/run/say.c inject/run/keeper.c
@@ -67,7 +67,7 @@ SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) 
 $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
-CLI_PROGRAMS = free_port tiny tiny_static tiny_asan caller hand_over evhttp evhttp_core evhttp_shared evhttp_archive \
+CLI_PROGRAMS = free_port past tiny tiny_static tiny_asan caller hand_over evhttp evhttp_core evhttp_shared evhttp_archive \
 	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static
 LIBS_tiny_asan = -fsanitize=address
@@ -75,7 +75,7 @@ LIBS_tiny_asan = -fsanitize=address
 # Shell tests: each file is run in a process of its own by tests/run.
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
-	tests/cli/run_client_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh
+	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh
 
 # --- Flags -------------------------------------------------------------------------------------------------------

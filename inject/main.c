@@ -16,6 +16,7 @@
  *     run/steps.c, events.c         what happens next; what a record of the shim means
  *     run/backend.h, preload.c      the seam to what puts faults into a server, and LD_PRELOAD behind it
  *     run/reach.c, attach.c         can the shim get into a program: looked at before, proved after
+ *     run/unseen.c                  what it does past the shim: io_uring, accepts of its own
  *     run/boardfile.c               the board's file, made and cleaned up
  *     run/spawn.c, tree.c, proc.c   starting processes, following them, reading /proc
  *     run/keeper.c                  between us and a client: keeps its orphans from passing for the server's

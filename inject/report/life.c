@@ -204,11 +204,11 @@ static void detail_of(const struct made *made, char out[LIFE_DETAIL])
         snprintf(out, LIFE_DETAIL, "backlog %" JSON_INTEGER_FORMAT, json_integer_value(backlog));
     else if (strcmp(made->call, "socket") == 0)
         join(out, argument(made, 0), argument(made, 1));
-    else if (strcmp(made->call, "setsockopt") == 0)
+    else if (strcmp(made->call, "setsockopt") == 0 || strcmp(made->call, "getsockopt") == 0)
         join(out, argument(made, 2), argument(made, 3));
-    else if (strcmp(made->call, "fcntl") == 0)
+    else if (strcmp(made->call, "fcntl") == 0 || strcmp(made->call, "ioctl") == 0)
         join(out, argument(made, 1), argument(made, 2));
-    else if (strcmp(made->call, "epoll_ctl") == 0)
+    else if (strcmp(made->call, "epoll_ctl") == 0 || strcmp(made->call, "shutdown") == 0)
         snprintf(out, LIFE_DETAIL, "%s", argument(made, 1));
 }
 
@@ -262,11 +262,11 @@ static bool is_accept(const struct made *made)
     return is(made, "accept") || is(made, "accept4");
 }
 
-/* A call that only a socket can be named by; of close, fcntl and epoll_ctl nothing follows. */
+/* A call that only a socket can be named by; of close, fcntl, ioctl, dup and epoll_ctl nothing follows. */
 static bool names_socket(const struct made *made)
 {
     return (is_accept(made) || is(made, "bind") || is(made, "listen") || is(made, "setsockopt") ||
-            is(made, "getsockname")) &&
+            is(made, "getsockopt") || is(made, "getsockname") || is(made, "getpeername") || is(made, "shutdown")) &&
            strcmp(made->error, "EBADF") != 0 && strcmp(made->error, "ENOTSOCK") != 0;
 }
 
@@ -316,6 +316,29 @@ static bool closes(const struct made *made)
     return is(made, "close") && strcmp(made->error, "EBADF") != 0;
 }
 
+/* dup2 and dup3 end what had the number that they give away. */
+static bool replaces(const struct made *made)
+{
+    return (is(made, "dup2") || is(made, "dup3")) && made->ret >= 0 && made->ret != made->fd;
+}
+
+static int end_replaced(struct lives *lives, const struct made *made)
+{
+    struct life *life = find(lives, made->pid, (int)made->ret);
+    if (life == NULL)
+        return 0;
+    if (life->listener == NULL && add_step(life, made) != 0)
+        return -1;
+    retire(lives, life, made->t_ns, false);
+    return 0;
+}
+
+static bool copies(const struct made *made)
+{
+    bool by_fcntl = is(made, "fcntl") && strncmp(argument(made, 1), "F_DUPFD", 7) == 0;
+    return (by_fcntl || is(made, "dup") || replaces(made)) && made->ret >= 0 && made->ret != made->fd;
+}
+
 /* A call that returned is of the socket that it names; a listener that returns itself is no connection. */
 static int note_call(struct lives *lives, struct life *life, const struct made *made)
 {
@@ -328,8 +351,7 @@ static int note_call(struct lives *lives, struct life *life, const struct made *
         return -1;
     if (is_accept(made) && made->ret >= 0 && made->ret != made->fd && life->listener == NULL)
         return connection_made(lives, life, made);
-    if (is(made, "fcntl") && made->ret >= 0 && made->ret != made->fd && life->listener == NULL && life->bound &&
-        strncmp(argument(made, 1), "F_DUPFD", 7) == 0)
+    if (copies(made) && life->listener == NULL && life->bound)
         return copy_made(lives, made);
     if (closes(made))
         retire(lives, life, made->t_ns, false);
@@ -357,6 +379,8 @@ int lives_call(struct lives *lives, const json_t *line)
         return -1;
     if (is(&made, "socket"))
         return socket_made(lives, &made);
+    if (replaces(&made) && end_replaced(lives, &made) != 0)
+        return -1;
     struct life *life = named(lives, &made);
     return life != NULL ? note_call(lives, life, &made) : 0;
 }

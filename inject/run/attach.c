@@ -20,7 +20,8 @@ struct member {
     uint64_t looked_ns;   /* the last look at it */
     bool judged;          /* unreached, and noted so */
     bool living;
-    char *path; /* what was executed, or NULL */
+    char comm[16]; /* when it attached */
+    char *path;    /* what was executed, or NULL */
 };
 
 struct attach {
@@ -114,8 +115,11 @@ static void note_process(struct attach *attach, const struct event *event, const
     if (event->payload < sizeof *process)
         return;
     attach->reached += !process->forked;
-    if (member != NULL && event->t_ns > member->attached_ns)
-        member->attached_ns = event->t_ns;
+    if (member == NULL || event->t_ns <= member->attached_ns)
+        return;
+    member->attached_ns = event->t_ns;
+    memcpy(member->comm, process->comm, sizeof member->comm);
+    member->comm[sizeof member->comm - 1] = '\0';
 }
 
 void attach_event(struct attach *attach, const struct event *event, const void *payload)
@@ -243,6 +247,14 @@ void attach_finish(struct attach *attach)
             judge(attach, member, path, fault != NULL ? fault : "it ended before the shim was in it");
         }
     }
+}
+
+const char *attach_name(const struct attach *attach, pid_t pid)
+{
+    for (size_t i = 0; i < attach->count; i++)
+        if (attach->members[i].pid == pid && attach->members[i].comm[0] != '\0')
+            return attach->members[i].comm;
+    return "?";
 }
 
 size_t attach_reached(const struct attach *attach)

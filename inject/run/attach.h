@@ -44,6 +44,9 @@ void attach_look(struct attach *attach, const struct proc *list, size_t count, u
 /* All is over and all records are read: what has not attached by now never did. */
 void attach_finish(struct attach *attach);
 
+/* The name of process PID as it was when the shim came into it; "?" if that is not known.  Valid until the next call. */
+const char *attach_name(const struct attach *attach, pid_t pid);
+
 /* How many programs attached. */
 size_t attach_reached(const struct attach *attach);
 

@@ -23,12 +23,25 @@ static bool shows_service(struct session *session, const struct event *event)
     return session->options->ask != ASK_CONNECT || !(actions & (ACT_SOCKLEN | ACT_FAMILY));
 }
 
+/* A descriptor that a rule made up (retval=) is no ring. */
+static void ring_seen(struct session *session, const struct event *event)
+{
+    bool injected = (event->flags & EVENT_INJECTED) && event->rule > 0 && event->rule <= session->board->rule_count;
+    if (event->ret < 0 || (injected && (board_rules(session->board)[event->rule - 1].actions & ACT_RETURN)))
+        return;
+    unseen_ring(session->unseen, event->pid, attach_name(session->attach, event->pid));
+}
+
 static void call_seen(struct session *session, const struct event *event, const void *payload)
 {
     size_t length;
     const void *address = event_address(event, payload, &length);
     bool accept = event->call == CALL_accept || event->call == CALL_accept4;
     session->calls++;
+    if (accept)
+        unseen_accept(session->unseen);
+    if (event->call == CALL_io_uring_setup)
+        ring_seen(session, event);
     if (accept && event->ret >= 0 && session->probe != NULL && shows_service(session, event))
         probe_accepted(session->probe, address, length, event->t_ns + event->dur_ns);
 }

@@ -14,8 +14,12 @@
 enum {
     NAME_LENGTH = 64,
     SOCKETS_MAX = 4096,     /* sockets of one process that are compared; one with more still shows its first */
-    TCP_LISTEN = 0x0a,      /* the state, in /proc/net/tcp */
+    TCP_ESTABLISHED = 0x01, /* the states, in /proc/net/tcp */
+    TCP_CLOSE_WAIT = 0x08,
+    TCP_LISTEN = 0x0a,
     UNIX_ACCEPTS = 0x10000, /* the flag of a listening socket, in /proc/net/unix */
+    UNIX_CONNECTED = 3,     /* the state there */
+    RING_LOOK = 1000,       /* descriptors that are looked at for an io_uring */
 };
 
 static FILE *open_file(pid_t pid, const char *name)
@@ -204,42 +208,67 @@ static bool format_address(const char *hex, unsigned port, char *out, size_t siz
     return true;
 }
 
+/* A socket of a process, as a line of /proc/net tells it. */
+struct socket_line {
+    char address[256]; /* TCP: in hex; unix: the path, "" without a name */
+    unsigned port, state;
+};
+
+/* Reads on to the next line of FILE, a table of TCP sockets, that is of one of INODES. */
+static bool next_tcp(FILE *file, const struct inodes *inodes, struct socket_line *out)
+{
+    char line[512];
+    unsigned long inode;
+    while (fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*d %*d %lu", out->address, &out->port,
+                   &out->state, &inode) == 4 &&
+            holds(inodes, inode))
+            return true;
+    return false;
+}
+
+/* The same of the table of unix sockets; `state` is TCP_LISTEN or TCP_ESTABLISHED. */
+static bool next_unix(FILE *file, const struct inodes *inodes, struct socket_line *out)
+{
+    char line[512];
+    unsigned flags, state;
+    unsigned long inode;
+    while (fgets(line, sizeof line, file) != NULL) {
+        out->address[0] = '\0';
+        if (sscanf(line, "%*s %*x %*x %x %*x %x %lu %255[^\n]", &flags, &state, &inode, out->address) < 3 ||
+            !holds(inodes, inode))
+            continue;
+        out->state = flags & UNIX_ACCEPTS ? TCP_LISTEN : state == UNIX_CONNECTED ? TCP_ESTABLISHED : 0;
+        return true;
+    }
+    return false;
+}
+
 static bool find_tcp(pid_t pid, const char *table, const struct inodes *inodes, char *out, size_t size)
 {
-    char line[512], hex[40];
+    struct socket_line line;
     bool found = false;
     FILE *file = open_file(pid, table);
     if (file == NULL)
         return false;
-    while (!found && fgets(line, sizeof line, file) != NULL) {
-        unsigned port, state;
-        unsigned long inode;
-        if (sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*d %*d %lu", hex, &port, &state,
-                   &inode) == 4 &&
-            state == TCP_LISTEN && holds(inodes, inode))
-            found = format_address(hex, port, out, size);
-    }
+    while (!found && next_tcp(file, inodes, &line))
+        if (line.state == TCP_LISTEN)
+            found = format_address(line.address, line.port, out, size);
     fclose(file);
     return found;
 }
 
 static bool find_unix(pid_t pid, const struct inodes *inodes, char *out, size_t size)
 {
-    char line[512], path[256];
+    struct socket_line line;
     bool found = false;
     FILE *file = open_file(pid, "net/unix");
     if (file == NULL)
         return false;
-    while (!found && fgets(line, sizeof line, file) != NULL) {
-        unsigned flags;
-        unsigned long inode;
-        path[0] = '\0';
-        if (sscanf(line, "%*s %*x %*x %x %*x %*x %lu %255[^\n]", &flags, &inode, path) >= 2 && (flags & UNIX_ACCEPTS) &&
-            holds(inodes, inode)) {
-            snprintf(out, size, "%s", path[0] ? path : "a unix socket without a name");
-            found = true;
-        }
-    }
+    while (!found && next_unix(file, inodes, &line))
+        found = line.state == TCP_LISTEN;
+    if (found)
+        snprintf(out, size, "%s", line.address[0] ? line.address : "a unix socket without a name");
     fclose(file);
     return found;
 }
@@ -254,5 +283,75 @@ bool proc_listens(pid_t pid, char *out, size_t size)
         inodes->count > 0 && (find_tcp(pid, "net/tcp", inodes, out, size) ||
                               find_tcp(pid, "net/tcp6", inodes, out, size) || find_unix(pid, inodes, out, size));
     free(inodes);
+    return found;
+}
+
+/* Two passes: which ports it listens on, and which connections are on one of these. */
+static bool accepted_tcp(pid_t pid, const char *table, const struct inodes *inodes, char *out, size_t size)
+{
+    struct socket_line line;
+    bool listens[UINT16_MAX + 1] = {false}, found = false;
+    FILE *file = open_file(pid, table);
+    if (file == NULL)
+        return false;
+    while (next_tcp(file, inodes, &line))
+        listens[line.port & UINT16_MAX] |= line.state == TCP_LISTEN;
+    rewind(file);
+    while (!found && next_tcp(file, inodes, &line))
+        if ((line.state == TCP_ESTABLISHED || line.state == TCP_CLOSE_WAIT) && listens[line.port & UINT16_MAX])
+            found = format_address(line.address, line.port, out, size);
+    fclose(file);
+    return found;
+}
+
+/* A connection that was accepted has its listener's name.  Only the first listener with a name is looked at. */
+static bool accepted_unix(pid_t pid, const struct inodes *inodes, char *out, size_t size)
+{
+    struct socket_line line;
+    char listener[sizeof line.address] = "";
+    bool found = false;
+    FILE *file = open_file(pid, "net/unix");
+    if (file == NULL)
+        return false;
+    while (listener[0] == '\0' && next_unix(file, inodes, &line))
+        if (line.state == TCP_LISTEN)
+            memcpy(listener, line.address, sizeof listener);
+    rewind(file);
+    while (!found && listener[0] != '\0' && next_unix(file, inodes, &line))
+        found = line.state == TCP_ESTABLISHED && strcmp(line.address, listener) == 0;
+    if (found)
+        snprintf(out, size, "%s", listener);
+    fclose(file);
+    return found;
+}
+
+bool proc_accepted(pid_t pid, char *out, size_t size)
+{
+    struct inodes *inodes = malloc(sizeof *inodes);
+    if (inodes == NULL)
+        return false;
+    read_inodes(pid, inodes);
+    bool found = inodes->count > 1 &&
+                 (accepted_tcp(pid, "net/tcp", inodes, out, size) || accepted_tcp(pid, "net/tcp6", inodes, out, size) ||
+                  accepted_unix(pid, inodes, out, size));
+    free(inodes);
+    return found;
+}
+
+bool proc_has_ring(pid_t pid)
+{
+    char path[NAME_LENGTH], target[NAME_LENGTH];
+    struct dirent *entry;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *folder = opendir(path);
+    if (folder == NULL)
+        return false;
+    for (int i = 0; !found && i < RING_LOOK && (entry = readdir(folder)) != NULL; i++) {
+        ssize_t length = readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1);
+        target[length > 0 ? length : 0] = '\0';
+        found = strcmp(target, "anon_inode:[io_uring]") == 0;
+    }
+    closedir(folder);
     return found;
 }

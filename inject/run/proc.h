@@ -47,4 +47,13 @@ int proc_signal(const struct proc *who, int signal);
  */
 bool proc_listens(pid_t pid, char *out, size_t size);
 
+/*
+ * Looks for a connection of PID on a TCP port, or at a unix path, where it listens itself: one that it has accepted.  Writes
+ * its local address to OUT, as above.  Returns whether there is one.
+ */
+bool proc_accepted(pid_t pid, char *out, size_t size);
+
+/* Whether an io_uring is among the lowest thousand descriptors of PID. */
+bool proc_has_ring(pid_t pid);
+
 #endif

@@ -125,6 +125,7 @@ static void want_records(struct session *session)
     if (options->ask != ASK_NOTHING)
         for (size_t i = 0; i < sizeof judged / sizeof judged[0]; i++)
             wanted[judged[i]] |= WANT_RECORD;
+    wanted[CALL_io_uring_setup] |= WANT_RECORD; /* it is said of who uses it */
 }
 
 static int make_board(struct session *session)
@@ -158,7 +159,8 @@ static int make_readers(struct session *session)
     };
     session->drain = drain_new(session->board, &ops);
     session->attach = attach_new(boardfile_path(session->file));
-    if (session->drain == NULL || session->attach == NULL || open_loop(session) != 0) {
+    session->unseen = unseen_new();
+    if (session->drain == NULL || session->attach == NULL || session->unseen == NULL || open_loop(session) != 0) {
         say_error("can't set up the session: %s", strerror(errno));
         return -1;
     }
@@ -349,6 +351,7 @@ static void fill_summary(struct session *session, struct summary *out, const cha
     if (out->ready)
         out->ready_ms = (atomic_load(&session->board->ready_ns) - session->start_ns) / NS_PER_MS;
     out->unreached = attach_unreached(session->attach, &out->unreached_count);
+    out->unseen = unseen_programs(session->unseen, &out->unseen_count);
 }
 
 /* Writes the summary's two files.  Returns -1, having said why, if one can't be written. */
@@ -414,6 +417,7 @@ static void session_close(struct session *session)
     client_free(&session->ready_command);
     output_free(session->output);
     attach_free(session->attach);
+    unseen_free(session->unseen);
     drain_free(session->drain);
     jsonl_close(session->trace);
     boardfile_free(session->file);

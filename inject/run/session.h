@@ -23,6 +23,7 @@
 #include "run/probe.h"
 #include "run/ready.h"
 #include "run/tree.h"
+#include "run/unseen.h"
 #include "run/verdict.h"
 #include "trace/drain.h"
 #include "trace/jsonl.h"
@@ -61,6 +62,7 @@ struct session {
     struct jsonl *trace; /* NULL: none */
     struct output *output;
     struct attach *attach;
+    struct unseen *unseen;
     struct tree tree;
     struct ready ready;
     struct endpoint endpoint;

@@ -37,6 +37,7 @@
 enum { SPARE_RINGS = 4, MORE_RINGS = 8 };
 
 static void step_stop(struct session *session);
+static void look_before_the_end(struct session *session);
 static bool server_is_gone(struct session *session);
 static void note_server_end(struct session *session);
 
@@ -85,6 +86,7 @@ static void step_stop(struct session *session)
         step_over(session);
         return;
     }
+    look_before_the_end(session);
     say_detail("stopping the server with %s", signal_name(session->options->stop_signal, name));
     /* First, for one that is stopped would not hear; and a SIGCONT that comes later hangs LeakSanitizer at its exit. */
     tree_stop(&session->tree, SIGCONT);
@@ -153,6 +155,25 @@ static uint64_t since_ready_ms(const struct session *session)
     return (clock_ns() - atomic_load(&session->board->ready_ns)) / NS_PER_MS;
 }
 
+/* Whether a rule holds an accept back when its connection is there already, and its record with it. */
+static bool delays_accepts(struct session *session)
+{
+    const struct rule *rules = board_rules(session->board);
+    for (uint32_t i = 0; i < session->board->rule_count; i++)
+        if ((rules[i].actions & ACT_DELAY_EXIT) &&
+            (rule_names(&rules[i], CALL_accept) || rule_names(&rules[i], CALL_accept4)))
+            return true;
+    return false;
+}
+
+/* Whether every accept that libc makes leaves a record at once, so that a connection without one was accepted otherwise. */
+static bool knows_accepts(struct session *session)
+{
+    const unsigned char *wanted = session->board->wanted;
+    return (wanted[CALL_accept] & wanted[CALL_accept4] & WANT_RECORD) && drain_lost(session->drain) == 0 &&
+           !delays_accepts(session);
+}
+
 /* Writes down how the client or the probe fared. */
 static void note_client(struct session *session)
 {
@@ -162,6 +183,8 @@ static void note_client(struct session *session)
     if (facts->command) {
         facts->client_status = session->client.status;
         facts->client_ok = session->client.status == 0 && !facts->client_timed_out;
+        drain_read(session->drain, clock_ns()); /* its accept may not be read yet */
+        facts->accept_unseen = facts->client_ok && knows_accepts(session) && !unseen_has_accept(session->unseen);
         return;
     }
     const struct probe_result *result = probe_result(session->probe);
@@ -285,6 +308,10 @@ static void step_never_ready(struct session *session)
     duration_text(session->options->ready_timeout_ns, text);
     if (session->ready_known)
         say_error("the --ready command did not succeed within %s", text);
+    else if (unseen_has_ring(session->unseen))
+        say_error("the server was not ready within %s: it uses io_uring, where a wait on a listening socket can't be "
+                  "seen",
+                  text);
     else
         say_error("the server was not ready within %s: it never waited on a listening socket", text);
     say_last_words(session);
@@ -304,6 +331,25 @@ static void look_for_unreached(struct session *session)
         }
 }
 
+/* The records are read between the look and the judgement: what they tell happened before may be what was seen. */
+static void look_past_the_shim(struct session *session, const struct proc *list, size_t count, bool last)
+{
+    unseen_look(session->unseen, list, count, knows_accepts(session));
+    drain_read(session->drain, clock_ns());
+    unseen_judge(session->unseen, last);
+}
+
+/* The last moment at which all that the server has is still there. */
+static void look_before_the_end(struct session *session)
+{
+    struct proc *list;
+    ssize_t count = tree_list(false, &list);
+    if (count < 0)
+        return;
+    look_past_the_shim(session, list, (size_t)count, true);
+    free(list);
+}
+
 static void look_at_processes(struct session *session, uint64_t now_ns)
 {
     struct proc *list;
@@ -311,6 +357,7 @@ static void look_at_processes(struct session *session, uint64_t now_ns)
     if (count < 0)
         return;
     attach_look(session->attach, list, (size_t)count, now_ns);
+    look_past_the_shim(session, list, (size_t)count, false);
     free(list);
     look_for_unreached(session);
 }

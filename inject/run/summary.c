@@ -141,6 +141,19 @@ static json_t *unreached_json(const struct summary *summary)
     return list;
 }
 
+static json_t *unseen_json(const struct summary *summary)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < summary->unseen_count; i++) {
+        const struct unseen_program *one = &summary->unseen[i];
+        if (one->ring || one->accepted)
+            json_array_append_new(list, json_pack("{s:i, s:o, s:b, s:o}", "pid", (int)one->pid, "comm",
+                                                  jsonl_text(one->comm), "io_uring", one->ring, "accepted",
+                                                  one->accepted ? jsonl_text(one->address) : json_null()));
+    }
+    return list;
+}
+
 static json_t *milliseconds(bool known, uint64_t ms)
 {
     return known ? json_integer((json_int_t)ms) : json_null();
@@ -173,13 +186,13 @@ static json_t *evidence_json(const struct summary *summary)
 json_t *summary_json(const struct summary *summary)
 {
     const char *word = verdict_word(summary->verdict);
-    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "summary", "calls",
+    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "summary", "calls",
                      (json_int_t)summary->calls, "injected", (json_int_t)summary->facts->injected, "lost",
                      (json_int_t)summary->lost, "exit", exit_json(summary->ended, summary->status), "signal",
                      signal_json(summary->ended, summary->status), "rules", rules_json(summary), "verdict",
                      word != NULL ? json_string(word) : json_null(), "evidence",
                      word != NULL ? evidence_json(summary) : json_null(), "unreached", unreached_json(summary),
-                     "ready_ms", milliseconds(summary->ready, summary->ready_ms));
+                     "unseen", unseen_json(summary), "ready_ms", milliseconds(summary->ready, summary->ready_ms));
 }
 
 static int dump(json_t *object, FILE *file)

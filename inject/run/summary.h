@@ -10,6 +10,7 @@
 #include "engine/board.h"
 #include "plan/plan.h"
 #include "run/attach.h"
+#include "run/unseen.h"
 #include "run/verdict.h"
 
 struct summary {
@@ -20,6 +21,8 @@ struct summary {
     const char *evidence;
     const struct unreached *unreached;
     size_t unreached_count;
+    const struct unseen_program *unseen;
+    size_t unseen_count;
     uint64_t calls, lost;
     bool ready;
     uint64_t ready_ms;

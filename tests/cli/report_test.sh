@@ -30,6 +30,46 @@ whole() {
     echo "$SUMMARY"
 }
 
+# dup and dup2 double a listener; dup2 ends what had the number before, whatever it gives the number to.
+test_copies_of_a_listener() {
+    {
+        echo "$SESSION"
+        echo '{"type":"process","pid":10,"ppid":1,"exe":"/bin/server","comm":"server"}'
+        call socket 10 -1 6 1000 100
+        call bind 10 6 0 1002 200 ',"local":"127.0.0.1:80"'
+        call listen 10 6 0 1003 300 ',"backlog":16'
+        call dup 10 6 9 1100 100
+        call getsockopt 10 9 0 1150 100
+        call dup2 10 6 8 1200 100
+        call dup2 10 6 6 1210 100
+        call close 10 6 0 1300 100
+        call dup2 10 2 8 1400 100
+        call shutdown 10 9 0 1500 100
+        call close 10 9 0 1600 100
+        echo "$SUMMARY"
+    } >trace
+    run "$SNAG" report trace
+    expect_status 0
+    sed -n '/^Sockets/,$p' out >sockets
+    expect_lines sockets <<'EOT'
+Sockets of process 10 server, child of 1, /bin/server
+  fd 6, 127.0.0.1:80
+        0.001000 s  socket
+        0.001002 s  bind 127.0.0.1:80
+        0.001003 s  listen backlog 16
+        0.001100 s  dup
+        0.001200 s  dup2, 2 times, until 0.001210 s
+        0.001300 s  close
+  fd 9, a copy
+        0.001100 s  dup
+        0.001150 s  getsockopt
+        0.001500 s  shutdown
+        0.001600 s  close
+  fd 8, a copy
+        0.001200 s  dup2, 2 times, until 0.001400 s
+EOT
+}
+
 test_whole_trace() {
     whole >trace
     run "$SNAG" report trace
