@@ -63,6 +63,9 @@ static const char help_text[] =
     "      --color=WHEN        auto, always, never (auto)\n"
     "      --help, --version\n"
     "\n"
+    "What the server does through io_uring, or by system calls that it makes without libc, no rule acts on and\n"
+    "no trace shows; that it does is said.  io_uring_setup:error=ENOSYS refuses io_uring to who asks by syscall(2).\n"
+    "\n"
     "Times have a unit: 10ms, 1.5s.  Exit status: the server's, or the client's where there is one (and\n"
     "the server did not end first); 128+N if signal N ended it; 124 client timed out; 125 snag failed;\n"
     "126 can't be executed; 127 not found.\n";

@@ -13,8 +13,7 @@ has_io_uring() {
     "$PAST" inline nonsense 2>said & local server=$!
     for ((i = 0; i < 100; i++)); do
         [ -e "/proc/$server/fd" ] || break
-        # shellcheck disable=SC2012
-        ls -l "/proc/$server/fd" 2>/dev/null | grep -q io_uring && break
+        find "/proc/$server/fd" -lname '*io_uring*' 2>/dev/null | grep -q . && break
         sleep 0.02
     done
     kill "$server" 2>/dev/null
