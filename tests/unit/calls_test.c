@@ -19,6 +19,7 @@
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "engine/call.h"
@@ -554,7 +555,56 @@ SHIM_TEST(retval_replaces_the_call, .rules = RULES("listen:retval=0", "socket:re
     assert_int_equal(close(socket_fd), 0);
 }
 
+/* What a filter asks of the calls that are not about listening, and that other sockets and files are left alone. */
+SHIM_TEST(filters_choose_among_sockets_and_files,
+          .rules = RULES("socketpair:error=ENOMEM:type=inet", "getsockopt,getpeername,shutdown:error=EACCES:type=unix",
+                         "ioctl:error=EIO:type=inet", "dup:error=ENOMEM:fd=1", "dup2,dup3:error=EBUSY:per=fd:when=2"))
+{
+    int pair[2], inet = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof on;
+    assert_fails(socketpair(AF_INET, SOCK_STREAM, 0, pair), ENOMEM);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    assert_fails(getsockopt(pair[0], SOL_SOCKET, SO_TYPE, &on, &length), EACCES);
+    assert_int_equal(getsockopt(inet, SOL_SOCKET, SO_TYPE, &on, &length), 0);
+    length = sizeof peer;
+    assert_fails(getpeername(pair[0], (struct sockaddr *)&peer, &length), EACCES);
+    assert_fails(getpeername(inet, (struct sockaddr *)&peer, &length), ENOTCONN);
+    assert_fails(shutdown(pair[0], SHUT_WR), EACCES);
+    assert_fails(shutdown(inet, SHUT_WR), ENOTCONN);
+    assert_fails(ioctl(inet, FIONBIO, &on), EIO);
+    assert_int_equal(ioctl(pair[0], FIONBIO, &on), 0);
+    assert_fails(dup(1), ENOMEM);
+    assert_closes(dup(0));
+    assert_int_equal(dup2(0, 90), 90);
+    assert_int_equal(dup2(1, 90), 90);
+    assert_fails(dup3(0, 91, 0), EBUSY);
+    assert_int_equal(close(90), 0);
+}
+
+/* A request that passes keeps its argument, be it a pointer, a number or nothing, and so does one by number. */
+SHIM_TEST(ioctl_hands_its_argument_on, .record = RECORD(ioctl))
+{
+    int pair[2], waiting = 0;
+    assert_int_equal(pipe(pair), 0);
+    assert_int_equal(write(pair[1], "four", 4), 4);
+    assert_int_equal(ioctl(pair[0], FIONREAD, &waiting), 0);
+    assert_int_equal(waiting, 4);
+    assert_int_equal(ioctl(pair[0], FIOCLEX), 0);
+    assert_int_equal(fcntl(pair[0], F_GETFD), FD_CLOEXEC);
+    waiting = 0;
+    assert_int_equal(syscall(SYS_ioctl, pair[0], FIONREAD, &waiting), 0);
+    assert_int_equal(waiting, 4);
+    int terminal = open("/dev/ptmx", O_RDWR | O_NOCTTY);
+    if (terminal >= 0) { /* TCFLSH takes a number: of a bad one it says EINVAL */
+        assert_int_equal(ioctl(terminal, TCFLSH, TCIOFLUSH), 0);
+        assert_fails(ioctl(terminal, TCFLSH, 77), EINVAL);
+        assert_int_equal(close(terminal), 0);
+    }
+}
+
 SHIM_MAIN(TEST(exports_are_the_wrapped_names_alone), TEST(it_needs_libc_alone), TEST(each_name_resolves_to_the_shim),
           TEST(each_errno_is_delivered), TEST(each_errno_is_delivered_by_syscall),
           TEST(each_call_works_while_it_is_recorded), TEST(each_call_is_recorded), TEST(each_alias_is_hooked),
-          TEST(retval_replaces_the_call))
+          TEST(retval_replaces_the_call), TEST(filters_choose_among_sockets_and_files),
+          TEST(ioctl_hands_its_argument_on))
