@@ -87,6 +87,10 @@ test_output_file() {
     expect_json all '[.[] | select(.call == "accept" and .ret >= 0)][0] | (.peer | startswith("127.0.0.1:")) and .args == ["3", "NULL", "NULL"]'
     run "$SNAG" run -o trace --connect -- "$TINY" 0
     expect_lacks trace '"args"'
+    run "$SNAG" trace -o trace -- "$CALLER"
+    jq -s . trace >all
+    expect_json all '[.[] | select(.call == "getpeername" and .ret == 0)][0] | (.peer | startswith("127.0.0.1:")) and .addrlen == 16'
+    expect_json all '[.[] | select(.call == "socketpair" and .ret == 0)][0] | .args[3] | test("^[[][0-9]+, [0-9]+[]]$")'
 }
 
 # The server writes a line in two parts, and a call made before the second comes to be printed in between, for records are

@@ -674,7 +674,14 @@ static void wanted_says_who_must_look(void **state)
     set.rules[0].sticky = 0;
     board = begin();
     assert_int_equal(board->wanted[CALL_close], WANT_FREES);
+    assert_int_equal(board->wanted[CALL_dup3], WANT_FREES);
+    assert_int_equal(board->wanted[CALL_dup], 0);
     assert_int_equal(board->wanted[WANTED_FREES], WANT_FREES);
+    free(board);
+    set.rules[0].calls[0] = UINT64_C(1) << CALL_accept;
+    board = begin();
+    assert_int_equal(board->wanted[CALL_dup2], WANT_FREES | WANT_BREAK);
+    assert_int_equal(board->wanted[CALL_dup3], WANT_FREES | WANT_BREAK);
     free(board);
 }
 

@@ -478,6 +478,12 @@ static void dup_over_otherwise(void)
         _exit(98);
 }
 
+static void dup3_over(void)
+{
+    if (dup3(1, world.spare[0], O_CLOEXEC) < 0)
+        _exit(98);
+}
+
 SHIM_TEST(dup2_over_one_frees_nothing_for_emfile, .rules = RULES("accept4:error=EMFILE"))
 {
     shim_pause(true);
@@ -489,10 +495,10 @@ SHIM_TEST(dup2_over_one_frees_nothing_for_emfile, .rules = RULES("accept4:error=
 
 SHIM_TEST(dup2_over_one_frees_one_for_enfile, .rules = RULES("accept4:error=ENFILE"))
 {
-    void (*const over[])(void) = {dup_over, dup_over_otherwise};
+    void (*const over[])(void) = {dup_over, dup_over_otherwise, dup3_over};
     shim_pause(true);
     world_make();
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         pid_t pid = fork();
         if (pid == 0) {
             shim_pause(false);

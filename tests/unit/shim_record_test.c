@@ -274,6 +274,20 @@ static void wait_by_dup(int fd)
     assert_int_equal(close(copy), 0);
 }
 
+static void wait_by_dup2(int fd)
+{
+    assert_int_equal(dup2(fd, 101), 101);
+    wait_poll(101);
+    assert_int_equal(close(101), 0);
+}
+
+static void wait_by_dup3(int fd)
+{
+    assert_int_equal(dup3(fd, 102, O_CLOEXEC), 102);
+    wait_poll(102);
+    assert_int_equal(close(102), 0);
+}
+
 static void wait_for_normal_data(int fd)
 {
     struct pollfd entry = {.fd = fd, .events = POLLRDNORM};
@@ -342,6 +356,16 @@ SHIM_TEST(ready_at_wait_by_copy, .check = ready_somewhere)
 SHIM_TEST(ready_at_wait_by_dup, .check = ready_somewhere)
 {
     become_ready(wait_by_dup);
+}
+
+SHIM_TEST(ready_at_wait_by_dup2, .check = ready_somewhere)
+{
+    become_ready(wait_by_dup2);
+}
+
+SHIM_TEST(ready_at_wait_by_dup3, .check = ready_somewhere)
+{
+    become_ready(wait_by_dup3);
 }
 
 /*
@@ -623,7 +647,7 @@ SHIM_MAIN(TEST(threads_by_the_thousand_lose_nothing_uncounted), TEST(full_ring_d
           TEST(ready_at_wait_select), TEST(ready_at_wait_pselect), TEST(ready_at_wait_epoll),
           TEST(ready_at_wait_epoll_pwait), TEST(ready_at_wait_accept), TEST(ready_at_wait_accept4),
           TEST(ready_at_wait_by_number), TEST(ready_at_wait_for_normal_data), TEST(ready_at_wait_by_copy),
-          TEST(ready_at_wait_by_dup), TEST(ready_once_when_threads_race), TEST(closed_listener_is_forgotten),
-          TEST(inherited_listener_is_seen), TEST(records_tell_what_the_caller_saw),
-          TEST(calls_that_nobody_names_add_no_system_call), TEST(rule_that_does_not_fire_adds_no_system_call),
-          TEST(without_a_session_no_system_call_is_added))
+          TEST(ready_at_wait_by_dup), TEST(ready_at_wait_by_dup2), TEST(ready_at_wait_by_dup3),
+          TEST(ready_once_when_threads_race), TEST(closed_listener_is_forgotten), TEST(inherited_listener_is_seen),
+          TEST(records_tell_what_the_caller_saw), TEST(calls_that_nobody_names_add_no_system_call),
+          TEST(rule_that_does_not_fire_adds_no_system_call), TEST(without_a_session_no_system_call_is_added))
