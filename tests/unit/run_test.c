@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 #include "run/spawn.h"
 #include "run/summary.h"
 #include "run/tree.h"
+#include "run/unseen.h"
 #include "run/verdict.h"
 #include "trace/jsonl.h"
 
@@ -507,8 +509,111 @@ static void a_program_is_counted_once(void **state)
     attach_free(attach);
 }
 
+/* --- what is done past the shim: this process is the server -------------------------------------------------------- */
+
+/* Binds and listens at ADDRESS, connects, accepts; FDS gets the three descriptors. */
+static void connect_to_myself(struct sockaddr *address, socklen_t length, int fds[3])
+{
+    fds[0] = socket(address->sa_family, SOCK_STREAM, 0);
+    fds[1] = socket(address->sa_family, SOCK_STREAM, 0);
+    assert_int_equal(bind(fds[0], address, length), 0);
+    assert_int_equal(listen(fds[0], 4), 0);
+    assert_int_equal(getsockname(fds[0], address, &length), 0);
+    assert_int_equal(connect(fds[1], address, length), 0);
+    fds[2] = accept(fds[0], NULL, NULL);
+    assert_true(fds[2] >= 0);
+}
+
+static void close_all(const int fds[3])
+{
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+}
+
+static void connections_that_were_accepted(void **state)
+{
+    (void)state;
+    struct sockaddr_in inet = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 inet6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    struct sockaddr_un path = {.sun_family = AF_UNIX};
+    char address[UNSEEN_ADDRESS_MAX], want[UNSEEN_ADDRESS_MAX];
+    int fds[3];
+    assert_false(proc_accepted(getpid(), address, sizeof address));
+    connect_to_myself((struct sockaddr *)&inet, sizeof inet, fds);
+    assert_true(proc_accepted(getpid(), address, sizeof address));
+    snprintf(want, sizeof want, "127.0.0.1:%u", ntohs(inet.sin_port));
+    assert_string_equal(address, want);
+    close(fds[2]); /* the client is still there, and so is the listener */
+    assert_false(proc_accepted(getpid(), address, sizeof address));
+    close(fds[0]);
+    close(fds[1]);
+    connect_to_myself((struct sockaddr *)&inet6, sizeof inet6, fds);
+    assert_true(proc_accepted(getpid(), address, sizeof address));
+    snprintf(want, sizeof want, "[::1]:%u", ntohs(inet6.sin6_port));
+    assert_string_equal(address, want);
+    close_all(fds);
+    snprintf(path.sun_path + 1, sizeof path.sun_path - 1, "snag-test-%d", (int)getpid());
+    connect_to_myself((struct sockaddr *)&path,
+                      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(path.sun_path + 1)), fds);
+    assert_true(proc_accepted(getpid(), address, sizeof address));
+    assert_string_equal(address + 1, path.sun_path + 1);
+    close_all(fds);
+}
+
+/* Nobody is accused after one look, for the record may be on its way, nor at all once an accept was seen. */
+static void accepts_are_judged_twice(void **state)
+{
+    (void)state;
+    struct sockaddr_in inet = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct proc self;
+    int fds[3];
+    size_t count;
+    assert_int_equal(proc_read(getpid(), &self), 0);
+    connect_to_myself((struct sockaddr *)&inet, sizeof inet, fds);
+    for (int seen = 0; seen < 2; seen++) {
+        struct unseen *unseen = unseen_new();
+        assert_non_null(unseen);
+        unseen_look(unseen, &self, 1, false);
+        unseen_judge(unseen, true);
+        unseen_programs(unseen, &count);
+        assert_int_equal(count, 0);
+        unseen_look(unseen, &self, 1, true);
+        unseen_judge(unseen, false);
+        assert_false(unseen_programs(unseen, &count)->accepted);
+        if (seen)
+            unseen_accept(unseen);
+        unseen_look(unseen, &self, 1, true);
+        unseen_judge(unseen, true);
+        assert_int_equal(unseen_programs(unseen, &count)->accepted, !seen);
+        assert_int_equal(count, 1);
+        unseen_free(unseen);
+    }
+    close_all(fds);
+}
+
+static void rings_are_told_apart_by_who_saw_them(void **state)
+{
+    (void)state;
+    struct unseen *unseen = unseen_new();
+    const struct unseen_program *programs;
+    size_t count;
+    assert_non_null(unseen);
+    assert_false(unseen_has_ring(unseen));
+    unseen_ring(unseen, 7, "one");
+    unseen_ring(unseen, 8, "one");
+    unseen_ring(unseen, 7, "renamed");
+    unseen_judge(unseen, false);
+    assert_true(unseen_has_ring(unseen));
+    programs = unseen_programs(unseen, &count);
+    assert_int_equal(count, 1);
+    assert_true(programs[0].ring && programs[0].by_syscall && !programs[0].accepted);
+    unseen_free(unseen);
+}
+
 TEST_MAIN(TEST(reach_tells_programs_apart), TEST(reach_survives_broken_programs), TEST(reach_refuses_commands_by_name),
           TEST(reach_sees_libraries), TEST(verdicts), TEST(status_is_the_daemons_in_any_order),
           TEST(status_is_no_helpers), TEST(board_goes_where_there_is_room), TEST(summary_says_what_was_lost),
           TEST(addresses), TEST(ready_chooses_the_address), TEST(escapes), TEST(environment_is_replaced),
-          TEST(json_takes_any_bytes), TEST(execs_need_an_answer), TEST(a_program_is_counted_once))
+          TEST(json_takes_any_bytes), TEST(execs_need_an_answer), TEST(a_program_is_counted_once),
+          TEST(connections_that_were_accepted), TEST(accepts_are_judged_twice),
+          TEST(rings_are_told_apart_by_who_saw_them))
