@@ -162,17 +162,18 @@ int proc_signal(const struct proc *who, int signal)
     return result;
 }
 
-/* The inodes of a process's sockets. */
+/* The inodes of the sockets of some processes, and whose they are. */
 struct inodes {
     size_t count;
     unsigned long items[SOCKETS_MAX];
+    pid_t owners[SOCKETS_MAX];
 };
 
+/* Adds those of PID. */
 static void read_inodes(pid_t pid, struct inodes *out)
 {
     char path[NAME_LENGTH], target[NAME_LENGTH];
     struct dirent *entry;
-    out->count = 0;
     snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
     DIR *folder = opendir(path);
     if (folder == NULL)
@@ -182,18 +183,20 @@ static void read_inodes(pid_t pid, struct inodes *out)
         if (length <= 0)
             continue;
         target[length] = '\0';
+        out->owners[out->count] = pid;
         if (sscanf(target, "socket:[%lu]", &out->items[out->count]) == 1)
             out->count++;
     }
     closedir(folder);
 }
 
-static bool holds(const struct inodes *inodes, unsigned long inode)
+/* Returns who has the socket; 0: none of them.  Inode 0 is one that nobody has any more. */
+static pid_t owner_of(const struct inodes *inodes, unsigned long inode)
 {
-    for (size_t i = 0; i < inodes->count; i++)
+    for (size_t i = 0; inode != 0 && i < inodes->count; i++)
         if (inodes->items[i] == inode)
-            return true;
-    return false;
+            return inodes->owners[i];
+    return 0;
 }
 
 /* Addresses in /proc/net are words of memory in hex, each in the machine's own byte order. */
@@ -212,6 +215,7 @@ static bool format_address(const char *hex, unsigned port, char *out, size_t siz
 struct socket_line {
     char address[256]; /* TCP: in hex; unix: the path, "" without a name */
     unsigned port, state;
+    pid_t owner;
 };
 
 /* Reads on to the next line of FILE, a table of TCP sockets, that is of one of INODES. */
@@ -222,7 +226,7 @@ static bool next_tcp(FILE *file, const struct inodes *inodes, struct socket_line
     while (fgets(line, sizeof line, file) != NULL)
         if (sscanf(line, " %*d: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*d %*d %lu", out->address, &out->port,
                    &out->state, &inode) == 4 &&
-            holds(inodes, inode))
+            (out->owner = owner_of(inodes, inode)) != 0)
             return true;
     return false;
 }
@@ -236,7 +240,7 @@ static bool next_unix(FILE *file, const struct inodes *inodes, struct socket_lin
     while (fgets(line, sizeof line, file) != NULL) {
         out->address[0] = '\0';
         if (sscanf(line, "%*s %*x %*x %x %*x %x %lu %255[^\n]", &flags, &state, &inode, out->address) < 3 ||
-            !holds(inodes, inode))
+            (out->owner = owner_of(inodes, inode)) == 0)
             continue;
         out->state = flags & UNIX_ACCEPTS ? TCP_LISTEN : state == UNIX_CONNECTED ? TCP_ESTABLISHED : 0;
         return true;
@@ -275,7 +279,7 @@ static bool find_unix(pid_t pid, const struct inodes *inodes, char *out, size_t 
 
 bool proc_listens(pid_t pid, char *out, size_t size)
 {
-    struct inodes *inodes = malloc(sizeof *inodes);
+    struct inodes *inodes = calloc(1, sizeof *inodes);
     if (inodes == NULL)
         return false;
     read_inodes(pid, inodes);
@@ -286,54 +290,61 @@ bool proc_listens(pid_t pid, char *out, size_t size)
     return found;
 }
 
-/* Two passes: which ports it listens on, and which connections are on one of these. */
-static bool accepted_tcp(pid_t pid, const char *table, const struct inodes *inodes, char *out, size_t size)
+/* Two passes: which ports are listened on, and which connections are on one of these. */
+static pid_t accepted_tcp(pid_t pid, const char *table, const struct inodes *inodes, char *out, size_t size)
 {
     struct socket_line line;
-    bool listens[UINT16_MAX + 1] = {false}, found = false;
+    bool listens[UINT16_MAX + 1] = {false};
+    pid_t found = 0;
     FILE *file = open_file(pid, table);
     if (file == NULL)
-        return false;
+        return 0;
     while (next_tcp(file, inodes, &line))
         listens[line.port & UINT16_MAX] |= line.state == TCP_LISTEN;
     rewind(file);
-    while (!found && next_tcp(file, inodes, &line))
-        if ((line.state == TCP_ESTABLISHED || line.state == TCP_CLOSE_WAIT) && listens[line.port & UINT16_MAX])
-            found = format_address(line.address, line.port, out, size);
+    while (found == 0 && next_tcp(file, inodes, &line))
+        if ((line.state == TCP_ESTABLISHED || line.state == TCP_CLOSE_WAIT) && listens[line.port & UINT16_MAX] &&
+            format_address(line.address, line.port, out, size))
+            found = line.owner;
     fclose(file);
     return found;
 }
 
 /* A connection that was accepted has its listener's name.  Only the first listener with a name is looked at. */
-static bool accepted_unix(pid_t pid, const struct inodes *inodes, char *out, size_t size)
+static pid_t accepted_unix(pid_t pid, const struct inodes *inodes, char *out, size_t size)
 {
     struct socket_line line;
     char listener[sizeof line.address] = "";
-    bool found = false;
+    pid_t found = 0;
     FILE *file = open_file(pid, "net/unix");
     if (file == NULL)
-        return false;
+        return 0;
     while (listener[0] == '\0' && next_unix(file, inodes, &line))
         if (line.state == TCP_LISTEN)
             memcpy(listener, line.address, sizeof listener);
     rewind(file);
-    while (!found && listener[0] != '\0' && next_unix(file, inodes, &line))
-        found = line.state == TCP_ESTABLISHED && strcmp(line.address, listener) == 0;
-    if (found)
-        snprintf(out, size, "%s", listener);
+    while (found == 0 && listener[0] != '\0' && next_unix(file, inodes, &line))
+        if (line.state == TCP_ESTABLISHED && strcmp(line.address, listener) == 0)
+            found = line.owner;
     fclose(file);
+    snprintf(out, size, "%s", listener);
     return found;
 }
 
-bool proc_accepted(pid_t pid, char *out, size_t size)
+pid_t proc_accepted(const struct proc *list, size_t count, char *out, size_t size)
 {
-    struct inodes *inodes = malloc(sizeof *inodes);
+    struct inodes *inodes = calloc(1, sizeof *inodes);
+    pid_t found = 0;
     if (inodes == NULL)
-        return false;
-    read_inodes(pid, inodes);
-    bool found = inodes->count > 1 &&
-                 (accepted_tcp(pid, "net/tcp", inodes, out, size) || accepted_tcp(pid, "net/tcp6", inodes, out, size) ||
-                  accepted_unix(pid, inodes, out, size));
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        read_inodes(list[i].pid, inodes);
+    if (inodes->count > 1)
+        found = accepted_tcp(list[0].pid, "net/tcp", inodes, out, size);
+    if (inodes->count > 1 && found == 0)
+        found = accepted_tcp(list[0].pid, "net/tcp6", inodes, out, size);
+    if (inodes->count > 1 && found == 0)
+        found = accepted_unix(list[0].pid, inodes, out, size);
     free(inodes);
     return found;
 }

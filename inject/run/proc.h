@@ -48,10 +48,11 @@ int proc_signal(const struct proc *who, int signal);
 bool proc_listens(pid_t pid, char *out, size_t size);
 
 /*
- * Looks for a connection of PID on a TCP port, or at a unix path, where it listens itself: one that it has accepted.  Writes
- * its local address to OUT, as above.  Returns whether there is one.
+ * Looks for a connection of the COUNT processes at LIST on a TCP port, or at a unix path, where one of them listens: one that
+ * they have accepted.  Writes its local address to OUT, as above, and returns whose it is; 0: there is none.  They are taken
+ * to be in one network namespace.  Slow where there are many sockets: the kernel writes a line for each of the system's.
  */
-bool proc_accepted(pid_t pid, char *out, size_t size);
+pid_t proc_accepted(const struct proc *list, size_t count, char *out, size_t size);
 
 /* Whether an io_uring is among the lowest thousand descriptors of PID. */
 bool proc_has_ring(pid_t pid);

@@ -334,7 +334,8 @@ static void look_for_unreached(struct session *session)
 /* The records are read between the look and the judgement: what they tell happened before may be what was seen. */
 static void look_past_the_shim(struct session *session, const struct proc *list, size_t count, bool last)
 {
-    unseen_look(session->unseen, list, count, knows_accepts(session));
+    bool accepts = session->phase != PHASE_STARTING && knows_accepts(session);
+    unseen_look(session->unseen, list, count, accepts, last);
     drain_read(session->drain, clock_ns());
     unseen_judge(session->unseen, last);
 }

@@ -6,12 +6,17 @@
 
 #include "run/say.h"
 
-enum { LOOKS = 2 }; /* that must have found a thing, for a record that explains it may be on its way */
+enum {
+    LOOKS = 2,   /* that must have found a thing, for a record that explains it may be on its way */
+    RARELY = 64, /* of so many looks, one is for connections, in the end */
+};
 
 struct unseen {
     struct unseen_program *programs;
     size_t count;
     bool accepts_seen; /* some accept was recorded: the server makes them through libc */
+    unsigned looks;    /* for which connections were asked for */
+    bool suspects;     /* the last look has found one */
 };
 
 struct unseen *unseen_new(void)
@@ -86,26 +91,34 @@ static void look_for_ring(struct unseen *unseen, const struct proc *process)
         program->rings++;
 }
 
-static void look_for_connection(struct unseen *unseen, const struct proc *process)
+static void look_for_connection(struct unseen *unseen, const struct proc *list, size_t count)
 {
     char address[UNSEEN_ADDRESS_MAX];
-    struct unseen_program *program = find(unseen, process->pid, process->comm);
-    if ((program != NULL && program->accepted) || !proc_accepted(process->pid, address, sizeof address))
-        return;
-    program = get(unseen, process->pid, process->comm);
-    if (program == NULL)
+    struct unseen_program *program = NULL;
+    pid_t owner = proc_accepted(list, count, address, sizeof address);
+    for (size_t i = 0; i < count && owner != 0; i++)
+        if (list[i].pid == owner)
+            program = get(unseen, owner, list[i].comm);
+    unseen->suspects = program != NULL;
+    if (program == NULL || program->accepted)
         return;
     program->connections++;
     memcpy(program->address, address, sizeof address);
 }
 
-void unseen_look(struct unseen *unseen, const struct proc *list, size_t count, bool accepts)
+/* The first looks count most: of a server without any client, all sockets of the system are not read every second. */
+static bool is_due(struct unseen *unseen)
 {
-    for (size_t i = 0; i < count; i++) {
+    unsigned looks = ++unseen->looks;
+    return unseen->suspects || (looks < RARELY ? (looks & (looks - 1)) == 0 : looks % RARELY == 0);
+}
+
+void unseen_look(struct unseen *unseen, const struct proc *list, size_t count, bool accepts, bool last)
+{
+    for (size_t i = 0; i < count; i++)
         look_for_ring(unseen, &list[i]);
-        if (accepts && !unseen->accepts_seen)
-            look_for_connection(unseen, &list[i]);
-    }
+    if (accepts && !unseen->accepts_seen && count > 0 && (is_due(unseen) || last))
+        look_for_connection(unseen, list, count);
 }
 
 static void say_ring(struct unseen_program *program)

@@ -3,8 +3,8 @@
  * own.  No rule acts there and no trace shows it, so it is looked for from outside, and said.
  *
  * A ring shows as a descriptor (anon_inode:[io_uring]), unless it exists for less than the time between two looks; one that
- * was set up by syscall(2) is seen by the shim.  An accept shows as a connection on a port where the same process listens,
- * in a server of which no accept at all was recorded: where some are made by libc and some are not, those are not found.
+ * was set up by syscall(2) is seen by the shim.  An accept shows as a connection on a port where the server listens, if no
+ * accept at all of it was recorded: where some are made by libc and some are not, those are not found.
  */
 #ifndef SNAG_UNSEEN_H
 #define SNAG_UNSEEN_H
@@ -45,8 +45,11 @@ bool unseen_has_accept(const struct unseen *unseen);
 /* Whether any program of the server's is known to have a ring. */
 bool unseen_has_ring(const struct unseen *unseen);
 
-/* Looks at the COUNT living processes of the server at LIST; with ACCEPTS, for connections too. */
-void unseen_look(struct unseen *unseen, const struct proc *list, size_t count, bool accepts);
+/*
+ * Looks at the COUNT living processes of the server at LIST; with ACCEPTS, for connections too, which takes longer and is done
+ * more and more rarely, but when it is the LAST look.
+ */
+void unseen_look(struct unseen *unseen, const struct proc *list, size_t count, bool accepts, bool last);
 
 /*
  * Decides about what the look has found, now that the records of before it are read, and says what is new.  What a record

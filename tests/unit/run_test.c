@@ -537,25 +537,27 @@ static void connections_that_were_accepted(void **state)
     struct sockaddr_in6 inet6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     struct sockaddr_un path = {.sun_family = AF_UNIX};
     char address[UNSEEN_ADDRESS_MAX], want[UNSEEN_ADDRESS_MAX];
+    struct proc self;
     int fds[3];
-    assert_false(proc_accepted(getpid(), address, sizeof address));
+    assert_int_equal(proc_read(getpid(), &self), 0);
+    assert_int_equal(proc_accepted(&self, 1, address, sizeof address), 0);
     connect_to_myself((struct sockaddr *)&inet, sizeof inet, fds);
-    assert_true(proc_accepted(getpid(), address, sizeof address));
+    assert_int_equal(proc_accepted(&self, 1, address, sizeof address), self.pid);
     snprintf(want, sizeof want, "127.0.0.1:%u", ntohs(inet.sin_port));
     assert_string_equal(address, want);
     close(fds[2]); /* the client is still there, and so is the listener */
-    assert_false(proc_accepted(getpid(), address, sizeof address));
+    assert_int_equal(proc_accepted(&self, 1, address, sizeof address), 0);
     close(fds[0]);
     close(fds[1]);
     connect_to_myself((struct sockaddr *)&inet6, sizeof inet6, fds);
-    assert_true(proc_accepted(getpid(), address, sizeof address));
+    assert_int_equal(proc_accepted(&self, 1, address, sizeof address), self.pid);
     snprintf(want, sizeof want, "[::1]:%u", ntohs(inet6.sin6_port));
     assert_string_equal(address, want);
     close_all(fds);
     snprintf(path.sun_path + 1, sizeof path.sun_path - 1, "snag-test-%d", (int)getpid());
     connect_to_myself((struct sockaddr *)&path,
                       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(path.sun_path + 1)), fds);
-    assert_true(proc_accepted(getpid(), address, sizeof address));
+    assert_int_equal(proc_accepted(&self, 1, address, sizeof address), self.pid);
     assert_string_equal(address + 1, path.sun_path + 1);
     close_all(fds);
 }
@@ -573,21 +575,48 @@ static void accepts_are_judged_twice(void **state)
     for (int seen = 0; seen < 2; seen++) {
         struct unseen *unseen = unseen_new();
         assert_non_null(unseen);
-        unseen_look(unseen, &self, 1, false);
+        unseen_look(unseen, &self, 1, false, true);
         unseen_judge(unseen, true);
         unseen_programs(unseen, &count);
         assert_int_equal(count, 0);
-        unseen_look(unseen, &self, 1, true);
+        unseen_look(unseen, &self, 1, true, false);
         unseen_judge(unseen, false);
         assert_false(unseen_programs(unseen, &count)->accepted);
         if (seen)
             unseen_accept(unseen);
-        unseen_look(unseen, &self, 1, true);
+        unseen_look(unseen, &self, 1, true, false);
         unseen_judge(unseen, true);
         assert_int_equal(unseen_programs(unseen, &count)->accepted, !seen);
         assert_int_equal(count, 1);
         unseen_free(unseen);
     }
+    close_all(fds);
+}
+
+/* All sockets of the system are not read at each look for ever. */
+static void idle_servers_are_looked_at_rarely(void **state)
+{
+    (void)state;
+    struct sockaddr_in inet = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct proc self;
+    int fds[3];
+    size_t count, found = 0;
+    struct unseen *unseen = unseen_new();
+    assert_non_null(unseen);
+    assert_int_equal(proc_read(getpid(), &self), 0);
+    for (int i = 0; i < 64; i++)
+        unseen_look(unseen, &self, 1, true, false);
+    connect_to_myself((struct sockaddr *)&inet, sizeof inet, fds);
+    for (int i = 0; i < 63; i++) {
+        unseen_look(unseen, &self, 1, true, false);
+        unseen_programs(unseen, &found);
+        assert_int_equal(found, 0);
+    }
+    unseen_look(unseen, &self, 1, true, false);
+    unseen_look(unseen, &self, 1, true, false); /* what was suspected is looked at again at once */
+    unseen_judge(unseen, false);
+    assert_true(unseen_programs(unseen, &count)->accepted);
+    unseen_free(unseen);
     close_all(fds);
 }
 
@@ -615,5 +644,5 @@ TEST_MAIN(TEST(reach_tells_programs_apart), TEST(reach_survives_broken_programs)
           TEST(status_is_no_helpers), TEST(board_goes_where_there_is_room), TEST(summary_says_what_was_lost),
           TEST(addresses), TEST(ready_chooses_the_address), TEST(escapes), TEST(environment_is_replaced),
           TEST(json_takes_any_bytes), TEST(execs_need_an_answer), TEST(a_program_is_counted_once),
-          TEST(connections_that_were_accepted), TEST(accepts_are_judged_twice),
+          TEST(connections_that_were_accepted), TEST(accepts_are_judged_twice), TEST(idle_servers_are_looked_at_rarely),
           TEST(rings_are_told_apart_by_who_saw_them))
