@@ -152,12 +152,20 @@ static void print_queue(FILE *out, const struct rule *rule)
 
 static void print_shortage(FILE *out, const struct rule *rule)
 {
+    uint64_t pairs[CALL_WORDS] = {0};
     if (rule->error != EMFILE && rule->error != ENFILE)
         return;
-    if (rule->sticky)
+    if (rule->sticky) {
         fprintf(out, " That the process closes descriptors changes nothing.");
-    else
+        return;
+    }
+    for (enum call call = 0; call < CALL_COUNT; call++)
+        if (rule_names(rule, call) && (call_info(call)->traits & PAIR))
+            calls_add(pairs, call);
+    if (calls_count(pairs) < calls_count(rule->calls))
         fprintf(out, " Each descriptor that the process closes lets one call through.");
+    if (calls_count(pairs))
+        print_for(out, rule, pairs, "it takes two closed descriptors to let one through.");
 }
 
 /* The first few of a rule's ordinals, and how it goes on: "3, 7, 11 and so on", "3, 7, 11 and so on up to 50". */

@@ -275,4 +275,15 @@ test_full_disk_is_noticed() {
     expect_lines err <<<'snag: standard output: No space left on device'
 }
 
+# Calls that make two descriptors need two.
+test_pairs_need_two() {
+    run "$SNAG" check -e pipe2:error=EMFILE
+    tr '\n' ' ' <out | tr -s ' ' >line
+    expect_has line 'It takes two closed descriptors to let one through.'
+    expect_lacks out 'Each descriptor'
+    run "$SNAG" check -e accept,pipe2:error=ENFILE
+    tr '\n' ' ' <out | tr -s ' ' >line
+    expect_has line 'Each descriptor that the process closes lets one call through. For pipe2, it takes two closed descriptors to let one through.'
+}
+
 tests_main "$@"
