@@ -104,7 +104,7 @@ SNAG_PKGS = $(EVENT_PKGS) openssl jansson
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests demo check bench bench-listener lint format sources install clean help FORCE
+.PHONY: all tests demo check suites bench bench-listener lint format sources install clean help FORCE
 
 PRODUCTS = $(B)/snag $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/%_test)
@@ -125,6 +125,11 @@ check:
 	@scripts/deps build test
 	$(again) all tests
 	@BUILD_DIR=$(B) tests/run $(if $(SAN),,lint) $(UNIT_PROGRAMS) $(CLI_TESTS) $(SERVER_TESTS)
+
+suites:
+	@scripts/deps build test
+	$(again) all tests
+	@BUILD_DIR=$(B) scripts/suites
 
 bench:
 	@scripts/deps build bench
@@ -168,6 +173,7 @@ help:
 	@echo 'make            build everything into $(BUILD)/'
 	@echo 'make demo       the main job on the bundled listener and on nginx, redis-server and memcached'
 	@echo 'make check      lint, unit tests, command-line tests, tests on real servers; the last line says how many passed'
+	@echo 'make suites     the test suites of GLib and CPython, and ours, with and without a session; takes 25 minutes'
 	@echo 'make bench      what a wrapped call costs, beside the plain call and beside libfiu'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck;   make format   lays the sources out'
 	@echo 'make install    into $$(DESTDIR)$(PREFIX): snag, the libraries, the header'
