@@ -84,10 +84,22 @@ static void report_process(bool forked)
     record_end(event, position);
 }
 
+bool snag_sees_pids;
+
+/* Where /proc can't be read (chroot), it is as in the process that this one was forked from. */
+static void look_at_namespace(void)
+{
+    char name[BOARD_NAMESPACE_MAX] = "";
+    if (snag_raw(SYS_readlinkat, AT_FDCWD, raw_pointer("/proc/self/ns/pid"), raw_pointer(name), sizeof name - 1, 0, 0) >
+        0)
+        snag_sees_pids = memcmp(name, snag_board->pid_namespace, sizeof name) == 0;
+}
+
 /* Several threads of a new child may come here at once: all store the same pid, and one of them gives the epoch. */
 void session_begin_process(void)
 {
     struct process *process = snag_process;
+    look_at_namespace();
     uint32_t none = 0, epoch = atomic_fetch_add(&snag_board->epochs, 1) + 1;
     bool mine = atomic_compare_exchange_strong(&process->epoch, &none, epoch);
     atomic_store(&process->pid, (int32_t)raw2(SYS_getpid, 0, 0));
@@ -233,6 +245,7 @@ __attribute__((constructor(101))) static void attach(void)
         return;
     }
     snag_board = board;
+    look_at_namespace();
     atomic_store(&snag_process->epoch, atomic_fetch_add(&board->epochs, 1) + 1);
     atomic_store(&snag_process->pid, (int32_t)raw2(SYS_getpid, 0, 0));
     atomic_fetch_add(&board->attached, 1);

@@ -72,6 +72,9 @@ extern __thread struct thread snag_thread;
 void session_begin_process(void);
 void session_begin_thread(void);
 
+/* Whether snag sees the pids of this process as the process does itself. */
+extern bool snag_sees_pids;
+
 /* Returns this process's state, made valid (after a fork, this reports the child to snag).  Session only. */
 static inline struct process *session_process(void)
 {

@@ -27,8 +27,9 @@ enum {
     BOARD_FORMAT = 1,
     BOARD_STRINGS = 65536, /* bytes for all strings of a plan */
     BOARD_RINGS = 128,
-    BOARD_PATH_MAX = 256, /* a path on the board, terminator included */
-    WANTED_FREES = 255,   /* the index into board.wanted for what calls.def lists under FREES */
+    BOARD_PATH_MAX = 256,     /* a path on the board, terminator included */
+    BOARD_NAMESPACE_MAX = 32, /* the name of a namespace, zeros up to its end included */
+    WANTED_FREES = 255,       /* the index into board.wanted for what calls.def lists under FREES */
 };
 
 /* Why a call must take the slow way through the shim: bits of board.wanted[call]. */
@@ -60,6 +61,9 @@ struct board {
     uint64_t rules_at, tallies_at, strings_at, rings_at; /* offsets from the start of the board */
     uint32_t strings_size;
     int32_t session_pid; /* snag's, as snag sees itself */
+
+    /* What /proc/self/ns/pid leads to for snag.  The pids of a process for which it is another are not snag's to judge. */
+    char pid_namespace[BOARD_NAMESPACE_MAX];
 
     /*
      * The lease: a futex word inside a robust mutex that snag holds while it lives.  The kernel sets
@@ -98,8 +102,8 @@ size_t board_size(void);
 
 /*
  * Makes MEMORY (SIZE bytes, at least board_size(), zeroed, 64-byte aligned) a board with the rules of SET, RING_COUNT
- * rings and START_NS.  The board is sealed but for what the caller still sets: session_pid, the lease, the paths,
- * ready rings, `wanted` bits besides WANT_RULE and WANT_FREES.  Returns it.
+ * rings and START_NS.  The board is sealed but for what the caller still sets: session_pid, pid_namespace, the
+ * lease, the paths, ready rings, `wanted` bits besides WANT_RULE and WANT_FREES.  Returns it.
  */
 struct board *board_make(void *memory, size_t size, const struct rule_set *set, uint64_t start_ns);
 

@@ -4,8 +4,8 @@
  * A ring is an array of 64-byte slots.  A record is one header slot, and as many payload slots as its payload
  * fills (an address, a path).  A producer takes slots by adding to `head`, writes them, and publishes the header by
  * storing its `seq` last, so a record is complete or invisible, and one that a killed thread left half-written
- * is skipped.  Adding is atomic so that a signal handler may record in the middle of a record, and so that ring 0 can
- * be shared by all the threads that found no free ring.  Nothing here waits: a full ring drops the record and counts it.
+ * is skipped.  Adding is one instruction, so that a signal handler may record in the middle of a record; in ring 0, which
+ * all the threads share that found no free ring, it is atomic between processors too.  Nothing here waits: a full ring drops the record and counts it.
  */
 #ifndef SNAG_EVENT_H
 #define SNAG_EVENT_H
@@ -83,11 +83,11 @@ struct event_arguments {
 
 struct ring {
     _Alignas(64) _Atomic uint32_t owner; /* thread id, 0: free; always 1 for the shared ring */
-    _Atomic uint32_t owner_pid;
-    _Alignas(64) _Atomic uint64_t head; /* slots taken so far; written by the producer */
-    _Atomic uint64_t lost;              /* records dropped, for want of room */
-    _Atomic uint64_t tail_seen;         /* the producer's last look at tail; a hint */
-    _Alignas(64) _Atomic uint64_t tail; /* slots read so far; written by snag */
+    _Atomic uint32_t owner_pid;          /* its process; 0: not told, so nobody may take the ring away */
+    _Alignas(64) _Atomic uint64_t head;  /* slots taken so far; written by the producer */
+    _Atomic uint64_t lost;               /* records dropped, for want of room */
+    _Atomic uint64_t tail_seen;          /* the producer's last look at tail; a hint */
+    _Alignas(64) _Atomic uint64_t tail;  /* slots read so far; written by snag */
     _Alignas(64) unsigned char slots[RING_SLOTS][EVENT_SLOT];
 };
 

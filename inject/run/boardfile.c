@@ -159,6 +159,8 @@ static int fill_board(struct boardfile *file, const struct rule_set *set, uint64
         return -1;
     set_clock(board);
     board->session_pid = (int32_t)getpid();
+    if (readlink("/proc/self/ns/pid", board->pid_namespace, sizeof board->pid_namespace - 1) < 0)
+        return -1;
     memcpy(board->board_path, file->path, strlen(file->path) + 1);
     memcpy(board->shim_path, shim, strlen(shim) + 1);
     int error = take_lease(board);

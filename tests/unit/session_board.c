@@ -44,6 +44,7 @@ void session_board_begin(struct session_board *session, const char *const *rules
     close(fd);
     struct board *board = session->board = board_make(memory, session->size, &set, now_ns());
     assert_non_null(board);
+    assert_true(readlink("/proc/self/ns/pid", board->pid_namespace, sizeof board->pid_namespace - 1) > 0);
     board->lease_at = offsetof(struct board, lease_mutex);
     session->lease = (_Atomic uint32_t *)(void *)board->lease_mutex;
     *session->lease = 1;

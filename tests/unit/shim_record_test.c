@@ -73,6 +73,52 @@ SHIM_TEST(threads_by_the_thousand_lose_nothing_uncounted, .record = RECORD(accep
     }
 }
 
+static void owner_told(struct session_board *session)
+{
+    uint32_t pid = (uint32_t)shim_find(EVENT_CALL, CALL_accept4, 0)->event.pid;
+    uint32_t owned = 0;
+    for (uint32_t i = RING_SHARED + 1; i < session->board->ring_count; i++)
+        if (atomic_load(&board_ring(session->board, i)->owner) != 0) {
+            owned++;
+            assert_int_equal(atomic_load(&board_ring(session->board, i)->owner_pid), pid);
+        }
+    assert_int_equal(owned, 1);
+}
+
+SHIM_TEST(ring_names_its_process, .record = RECORD(accept4), .check = owner_told)
+{
+    make_calls(1);
+}
+
+static void move_session(struct session_board *session)
+{
+    memcpy(session->board->pid_namespace, "pid:[1]", sizeof "pid:[1]" - 1);
+}
+
+/* Two processes, each with a ring that the reader may not take from it whatever it thinks of their pids. */
+static void owners_kept(struct session_board *session)
+{
+    uint32_t owned = 0;
+    for (uint32_t i = RING_SHARED + 1; i < session->board->ring_count; i++) {
+        assert_int_equal(atomic_load(&board_ring(session->board, i)->owner_pid), 0);
+        owned += atomic_load(&board_ring(session->board, i)->owner) != 0;
+    }
+    assert_int_equal(owned, 2);
+    assert_int_equal(shim_count(EVENT_CALL, CALL_accept4), 2);
+}
+
+SHIM_TEST(ring_of_another_pid_namespace_is_not_taken_away, .record = RECORD(accept4), .arrange = move_session,
+          .check = owners_kept)
+{
+    make_calls(1);
+    pid_t child = fork();
+    if (child == 0) {
+        make_calls(1);
+        _exit(0);
+    }
+    shim_reap(child, 0);
+}
+
 static void full_ring_dropped(struct session_board *session)
 {
     uint64_t there = shim_count(EVENT_CALL, CALL_accept4);
@@ -641,7 +687,8 @@ SHIM_TEST(without_a_session_no_system_call_is_added, .no_session = true, .arrang
     assert_same_calls();
 }
 
-SHIM_MAIN(TEST(threads_by_the_thousand_lose_nothing_uncounted), TEST(full_ring_drops_and_counts),
+SHIM_MAIN(TEST(threads_by_the_thousand_lose_nothing_uncounted), TEST(ring_names_its_process),
+          TEST(ring_of_another_pid_namespace_is_not_taken_away), TEST(full_ring_drops_and_counts),
           TEST(rings_that_are_not_ready_are_not_touched), TEST(ring_that_is_read_never_fills),
           TEST(handler_may_record_in_the_middle_of_a_record), TEST(ready_at_wait_poll), TEST(ready_at_wait_ppoll),
           TEST(ready_at_wait_select), TEST(ready_at_wait_pselect), TEST(ready_at_wait_epoll),
