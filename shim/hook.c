@@ -21,22 +21,13 @@ static void raise_here(int signal)
     raw3(SYS_tgkill, raw2(SYS_getpid, 0, 0), raw2(SYS_gettid, 0, 0), signal);
 }
 
-/* What an injected errno does to the call, by the row of calls.def; queue= overrules that for accepts. */
-static enum call_effect effect_of(const struct hook *hook, const struct rule *rule)
-{
-    if (call_info(hook->call)->class == OF_ACCEPT && rule->queue != QUEUE_AS_KERNEL)
-        return rule->queue == QUEUE_DROP ? CONSUMES : KEEPS;
-    const struct call_errno *row = call_errno(hook->call, rule->error);
-    return row ? row->effect : KEEPS;
-}
-
 static void plan_failure(struct hook *hook, const struct rule *rule)
 {
-    enum call_effect effect = hook->decision.repeated ? KEEPS : effect_of(hook, rule);
+    bool first_time = !hook->decision.repeated;
     hook->error = rule->error;
     hook->ret = -1;
-    hook->consume = effect == CONSUMES;
-    hook->overrule = effect == ACTS;
+    hook->consume = first_time && calls_have(rule->consumes, hook->call);
+    hook->overrule = first_time && calls_have(rule->overrules, hook->call);
     hook->replaced = !hook->consume && !hook->overrule;
 }
 

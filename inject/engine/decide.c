@@ -11,6 +11,30 @@
 /* Filters with more to remember than the usual call should make room for on its stack. */
 #define RARE __attribute__((noinline))
 
+/* What an injected errno does to CALL, by its row in calls.def; queue= overrules that for accepts. */
+static enum call_effect effect_on(const struct rule *rule, enum call call)
+{
+    if (call_info(call)->class == OF_ACCEPT && rule->queue != QUEUE_AS_KERNEL)
+        return rule->queue == QUEUE_DROP ? CONSUMES : KEEPS;
+    const struct call_errno *row = call_errno(call, rule->error);
+    return row ? row->effect : KEEPS;
+}
+
+void rule_set_effects(struct rule *rule)
+{
+    memset(rule->consumes, 0, sizeof rule->consumes);
+    memset(rule->overrules, 0, sizeof rule->overrules);
+    for (enum call call = 0; call < CALL_COUNT; call++) {
+        if (!rule_names(rule, call) || !(rule->actions & ACT_FAIL))
+            continue;
+        enum call_effect effect = effect_on(rule, call);
+        if (effect == CONSUMES)
+            calls_add(rule->consumes, call);
+        if (effect == ACTS)
+            calls_add(rule->overrules, call);
+    }
+}
+
 bool rule_when(const struct rule *rule, uint32_t ordinal)
 {
     if (ordinal < rule->first || ordinal > rule->last)

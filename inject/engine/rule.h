@@ -59,31 +59,33 @@ struct rule_address {
     uint8_t bytes[16];
 };
 
+/* The order is that of use: what decide() looks at for each call comes first, and fits a cache line. */
 struct rule {
     uint64_t calls[CALL_WORDS]; /* bit CALL_x: the rule names call x */
     uint32_t actions;           /* of enum rule_action */
     uint32_t filters;           /* of enum rule_filter */
-
-    int32_t error;  /* ACT_FAIL: the errno, above 0 */
-    int32_t retval; /* ACT_RETURN: 0 or more */
-    uint32_t socklen;
-    uint16_t family; /* AF_x */
-    uint8_t queue;   /* of enum rule_queue */
-    uint8_t sticky;  /* EMFILE and ENFILE do not give way when the process closes a descriptor */
-    int32_t fdmin;
-    int32_t backlog;
-    int32_t signal;
-    uint32_t scope; /* of enum rule_scope */
-    uint64_t delay_enter_ns, delay_exit_ns;
-
-    uint32_t first, last, step; /* when=: ordinals first, first+step, ... up to last; step 0 means first alone */
+    int32_t fd;                 /* IF_FD */
+    uint32_t scope;             /* of enum rule_scope */
     uint32_t tally;             /* index of its struct tally; rules that one line of a plan was split into share it */
+    uint32_t first, last, step; /* when=: ordinals first, first+step, ... up to last; step 0 means first alone */
     uint64_t probability;       /* fires if a 64-bit draw is below it; UINT64_MAX: always */
     uint64_t times;             /* UINT64_MAX: no limit */
 
+    int32_t error;                  /* ACT_FAIL: the errno, above 0 */
+    uint8_t queue;                  /* of enum rule_queue */
+    uint8_t sticky;                 /* EMFILE and ENFILE do not give way when the process closes a descriptor */
+    uint16_t family;                /* AF_x */
+    uint64_t consumes[CALL_WORDS];  /* bit CALL_x: `error` takes the connection along that call x would have returned */
+    uint64_t overrules[CALL_WORDS]; /* bit CALL_x: call x does its work and says `error` all the same */
+
+    int32_t retval; /* ACT_RETURN: 0 or more */
+    uint32_t socklen;
+    int32_t fdmin;
+    int32_t backlog;
+    int32_t signal;
+    uint32_t after_start; /* the window counts from the start of the session, not from ready */
+    uint64_t delay_enter_ns, delay_exit_ns;
     uint64_t after_ns, for_ns; /* IF_WINDOW; for_ns UINT64_MAX: until the end */
-    uint32_t after_start;      /* the window counts from the start of the session, not from ready */
-    int32_t fd;
     uint16_t port;
     uint16_t type; /* IF_TYPE: AF_INET, AF_INET6 or AF_UNIX */
     struct rule_address local;
@@ -99,9 +101,28 @@ struct tally {
     _Atomic uint64_t yielded;              /* EMFILE or ENFILE let through, for a descriptor had been closed */
 };
 
+/* Sets of calls, a bit each. */
+static inline bool calls_have(const uint64_t calls[CALL_WORDS], enum call call)
+{
+    return calls[call / 64] >> (call % 64) & 1;
+}
+
+static inline void calls_add(uint64_t calls[CALL_WORDS], enum call call)
+{
+    calls[call / 64] |= UINT64_C(1) << (call % 64);
+}
+
+static inline void calls_drop(uint64_t calls[CALL_WORDS], enum call call)
+{
+    calls[call / 64] &= ~(UINT64_C(1) << (call % 64));
+}
+
 static inline bool rule_names(const struct rule *rule, enum call call)
 {
-    return rule->calls[call / 64] >> (call % 64) & 1;
+    return calls_have(rule->calls, call);
 }
+
+/* Sets `consumes` and `overrules` of RULE by the rows of calls.def for its calls and its error, and by its `queue`. */
+void rule_set_effects(struct rule *rule);
 
 #endif

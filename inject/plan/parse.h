@@ -43,22 +43,6 @@ int parse_number(struct diag *diag, struct slice value, const char *what, uint64
 /* Frees what RULE owns and empties it. */
 void plan_rule_clear(struct plan_rule *rule);
 
-/* Sets of calls, as in struct rule. */
-static inline bool calls_have(const uint64_t calls[CALL_WORDS], enum call call)
-{
-    return calls[call / 64] >> (call % 64) & 1;
-}
-
-static inline void calls_add(uint64_t calls[CALL_WORDS], enum call call)
-{
-    calls[call / 64] |= UINT64_C(1) << (call % 64);
-}
-
-static inline void calls_drop(uint64_t calls[CALL_WORDS], enum call call)
-{
-    calls[call / 64] &= ~(UINT64_C(1) << (call % 64));
-}
-
 /* Returns how many calls of calls.def are in CALLS. */
 size_t calls_count(const uint64_t calls[CALL_WORDS]);
 

@@ -209,6 +209,7 @@ static uint32_t compile_string(struct rule_set *out, const char *text)
 static struct rule compile_rule(struct rule_set *out, const struct plan_rule *source, size_t tally)
 {
     struct rule rule = source->rule;
+    rule_set_effects(&rule);
     rule.tally = (uint32_t)tally;
     rule.text = compile_string(out, source->text);
     rule.label = compile_string(out, source->label);

@@ -209,6 +209,7 @@ struct rule *shim_set_error(uint32_t index, enum call call, int error)
     rule->calls[call / 64] = UINT64_C(1) << call % 64;
     rule->actions = ACT_FAIL;
     rule->error = error;
+    rule_set_effects(rule);
     shim_board()->wanted[call] |= WANT_RULE;
     return rule;
 }
