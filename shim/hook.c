@@ -64,7 +64,9 @@ void hook_begin(struct hook *hook)
 
 static unsigned event_flags(const struct hook *hook)
 {
-    unsigned flags = 0;
+    unsigned flags = hook->shows ? EVENT_ARGUMENTS : 0;
+    if (!hook->decision.rule)
+        return flags;
     if (hook->decision.yielded)
         flags |= EVENT_YIELDED;
     else if (hook->missed)
@@ -75,8 +77,6 @@ static unsigned event_flags(const struct hook *hook)
         flags |= EVENT_REPEATED;
     if (hook->acts && hook->consume && !hook->missed)
         flags |= EVENT_CONSUMED;
-    if (hook->shows)
-        flags |= EVENT_ARGUMENTS;
     return flags;
 }
 
@@ -99,10 +99,8 @@ static void record_call(struct hook *hook, int ret, int error, const void *addre
     event->arg = hook->arg;
     event->t_ns = begin;
     event->dur_ns = end - begin;
-    if (hook->decision.rule) {
-        event->rule = (uint16_t)(hook->decision.index + 1);
-        event->nth = hook->decision.nth;
-    }
+    event->rule = hook->decision.rule ? (uint16_t)(hook->decision.index + 1) : 0;
+    event->nth = hook->decision.rule ? hook->decision.nth : 0;
     record_end(event, position);
 }
 

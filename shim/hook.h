@@ -37,12 +37,14 @@ struct hook {
     struct scene scene; /* first: scene_ops find the hook through it */
     struct decision decision;
     enum call call;
-    unsigned want; /* of enum board_want */
-    bool acts;     /* a rule acts on this call, in whatever way */
-    bool replaced; /* do not make the call: it returns `ret`, with errno `error` if that is -1 */
-    bool consume;  /* make it, reset the connection that it returns, and fail with `error` */
-    bool overrule; /* make it, and fail with `error` whatever it returned */
-    bool missed;   /* set by who finds that there was nothing to consume or to tamper with */
+    unsigned want;      /* of enum board_want */
+    bool acts;          /* a rule acts on this call, in whatever way */
+    bool replaced;      /* do not make the call: it returns `ret`, with errno `error` if that is -1 */
+    bool consume;       /* make it, reset the connection that it returns, and fail with `error` */
+    bool overrule;      /* make it, and fail with `error` whatever it returned */
+    bool missed;        /* set by who finds that there was nothing to consume or to tamper with */
+    bool shows;         /* `shown` is filled; that and the next are show.h's business */
+    bool shows_no_more; /* a piece could not be read, or there is no room */
     int ret;
     int error;
     uint64_t t_ns; /* at entry; 0: not needed */
@@ -50,8 +52,6 @@ struct hook {
     int domain;    /* of socket, socketpair; the next two of bind: for the filters; unset for other calls */
     const struct sockaddr *address;
     socklen_t length;
-    bool shows;         /* `shown` is filled; that is show.h's business */
-    bool shows_no_more; /* a piece could not be read, or there is no room */
     struct shown shown;
 };
 
@@ -62,6 +62,15 @@ void hook_begin(struct hook *hook);
 static inline bool hook_wanted(enum call call)
 {
     return __builtin_expect(snag_wanted[call] != 0, 0);
+}
+
+/*
+ * Whether CALL on FD, which somebody wants to know of, needs a hook: not if that is for the rules alone, none of them is
+ * about this descriptor, and it can't be the second half of a logical call.
+ */
+static inline bool hook_concerns(enum call call, int fd)
+{
+    return snag_wanted[call] != WANT_RULE || snag_thread.fallback.error != 0 || decide_concerns(snag_board, call, fd);
 }
 
 /*
@@ -77,7 +86,6 @@ static inline void hook_init(struct hook *hook, enum call call, int fd)
     hook->scene.has_address = false;
     hook->scene.fallback = NULL;
     hook->decision.rule = NULL;
-    hook->decision.yielded = hook->decision.repeated = false;
     hook->acts = hook->replaced = hook->consume = hook->overrule = hook->missed = hook->shows = false;
     hook->t_ns = 0;
     hook->arg = 0;
@@ -86,7 +94,7 @@ static inline void hook_init(struct hook *hook, enum call call, int fd)
 /* All of the above, for the plain calls.  False: make the call and return, nobody wants to know.  errno is kept. */
 static inline bool hook_enter(struct hook *hook, enum call call, int fd)
 {
-    if (!hook_wanted(call))
+    if (!hook_wanted(call) || !hook_concerns(call, fd))
         return false;
     hook_init(hook, call, fd);
     session_break(hook->want);

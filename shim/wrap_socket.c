@@ -250,15 +250,10 @@ static void learn_peer(const struct hook *hook, struct accept_call *accept_call,
         accept_call->peer_length = length;
 }
 
-/* Goes the long way, for an accept that a rule acts on or that is recorded. */
-static int accept_slowly(struct hook *hook, struct sockaddr *address, socklen_t *length, int flags)
+/* Makes the accept that a rule acts on or that is recorded, and ends it. */
+static int accept_and_leave(struct hook *hook, struct sockaddr *address, socklen_t *length, int flags)
 {
     struct accept_call call;
-    if (show_wanted(hook))
-        show_name(hook, hook->scene.fd, address, length, flags);
-    if (hook->replaced)
-        return hook_leave(hook, hook->ret);
-
     call.fd = hook->scene.fd;
     call.flags = flags;
     call.address = address;
@@ -281,19 +276,6 @@ static int accept_slowly(struct hook *hook, struct sockaddr *address, socklen_t 
     return hook_leave_with(hook, ret, &call.peer, known);
 }
 
-/* Decides about an accept.  Returns whether it must go the long way. */
-static bool accept_begin(struct hook *hook, enum call call, int fd, const struct sockaddr *address)
-{
-    hook_init(hook, call, fd);
-    hook->scene.has_address = address != NULL;
-    if (hook->want & WANT_READY)
-        fds_ready_accept(fd);
-    if (hook->want & WANT_RULE)
-        hook->scene.fallback = &session_thread()->fallback;
-    hook_begin(hook);
-    return hook->decision.rule || (hook->want & WANT_RECORD);
-}
-
 /* An accept that no rule acted on returned RET: the next one may be its second half. */
 static int accept_end(struct hook *hook, int ret)
 {
@@ -304,22 +286,37 @@ static int accept_end(struct hook *hook, int ret)
     return ret;
 }
 
-WRAPPER int accept(int fd, struct sockaddr *address, socklen_t *length)
+/* An accept that somebody wants to know of.  All in one frame: each that is left after a system call costs a ns. */
+static int accept_hooked(enum call call, int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
     struct hook hook;
-    if (!hook_wanted(CALL_accept))
+    hook_init(&hook, call, fd);
+    hook.scene.has_address = address != NULL;
+    if (hook.want & WANT_READY)
+        fds_ready_accept(fd);
+    if (hook.want & WANT_RULE)
+        hook.scene.fallback = &session_thread()->fallback;
+    hook_begin(&hook);
+    if (!hook.decision.rule && !(hook.want & WANT_RECORD))
+        return accept_end(&hook, call == CALL_accept4 ? REAL(accept4)(fd, address, length, flags)
+                                                      : REAL(accept)(fd, address, length));
+    if (show_wanted(&hook))
+        show_name(&hook, fd, address, length, flags);
+    if (hook.replaced)
+        return hook_leave(&hook, hook.ret);
+    return accept_and_leave(&hook, address, length, flags);
+}
+
+WRAPPER int accept(int fd, struct sockaddr *address, socklen_t *length)
+{
+    if (!hook_wanted(CALL_accept) || !hook_concerns(CALL_accept, fd))
         return REAL(accept)(fd, address, length);
-    if (!accept_begin(&hook, CALL_accept, fd, address))
-        return accept_end(&hook, REAL(accept)(fd, address, length));
-    return accept_slowly(&hook, address, length, 0);
+    return accept_hooked(CALL_accept, fd, address, length, 0);
 }
 
 WRAPPER int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
-    struct hook hook;
-    if (!hook_wanted(CALL_accept4))
+    if (!hook_wanted(CALL_accept4) || !hook_concerns(CALL_accept4, fd))
         return REAL(accept4)(fd, address, length, flags);
-    if (!accept_begin(&hook, CALL_accept4, fd, address))
-        return accept_end(&hook, REAL(accept4)(fd, address, length, flags));
-    return accept_slowly(&hook, address, length, flags);
+    return accept_hooked(CALL_accept4, fd, address, length, flags);
 }

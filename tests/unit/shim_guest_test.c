@@ -304,10 +304,24 @@ SHIM_TEST(fallback_ends_when_the_number_is_replaced, .rules = RULES("%accept:err
     assert_int_equal(close(other), 0);
 }
 
+/* An accept that no rule is about takes the short way through the shim, unless it is this that it has to end. */
+SHIM_TEST(fallback_ends_at_another_descriptor, .rules = RULES("%accept:error=EINVAL:when=1"), .check = counted_twice)
+{
+    int listener = shim_listener(SOCK_NONBLOCK), other = shim_listener(SOCK_NONBLOCK);
+    board_watch_ready(shim_board(), false);
+    board_rules(shim_board())[0].filters |= IF_FD;
+    board_rules(shim_board())[0].fd = listener;
+    assert_fails(accept4(listener, NULL, NULL, 0), EINVAL);
+    assert_fails(accept(other, NULL, NULL), EAGAIN);
+    assert_fails(accept(listener, NULL, NULL), EAGAIN);
+    assert_int_equal(close(listener), 0);
+    assert_int_equal(close(other), 0);
+}
+
 SHIM_MAIN(TEST(first_poll_in_a_sandbox), TEST(first_epoll_wait_in_a_sandbox), TEST(sandboxed_child_may_close),
           TEST(tampering_where_the_kernel_does_not_answer), TEST(vfork_childs_closes_hide_no_listener),
           TEST(vfork_childs_closes_count_for_nobody), TEST(exec_with_bad_pointers_is_refused),
           TEST(large_environment_on_a_small_stack), TEST(handler_in_a_delay_sees_the_whole_stack),
           TEST(handler_of_an_injected_signal_sees_the_whole_stack), TEST(einval_is_repeated_though_accept_is_not_named),
           TEST(fallback_ends_with_the_descriptor), TEST(fallback_ends_at_a_wait),
-          TEST(fallback_ends_when_the_number_is_replaced))
+          TEST(fallback_ends_when_the_number_is_replaced), TEST(fallback_ends_at_another_descriptor))
