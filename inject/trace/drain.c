@@ -38,6 +38,7 @@ struct drain {
     uint64_t lost;      /* found by the reader; producers count theirs in the ring */
     struct held *held;
     size_t held_count, held_room;
+    bool in_order; /* `held` is sorted; to sort what one busy thread wrote takes as long as its ring has room */
     uint64_t arrivals;
     uint64_t next_turn; /* not before then is anything given out in order */
 };
@@ -158,6 +159,8 @@ static void hold(struct drain *drain, uint32_t index, const struct event *event)
         return;
     }
     memcpy(copy, event, size);
+    if (drain->held_count > 0 && key < drain->held[drain->held_count - 1].key)
+        drain->in_order = false;
     struct held *last = &drain->held[drain->held_count++];
     last->key = key;
     last->order = drain->arrivals++;
@@ -181,8 +184,9 @@ static size_t read_rings(struct drain *drain);
 static void give_out(struct drain *drain, uint64_t limit)
 {
     size_t done = 0, sorted = drain->held_count;
-    if (drain->held_count > 0)
+    if (drain->held_count > 0 && !drain->in_order)
         qsort(drain->held, drain->held_count, sizeof *drain->held, compare_held);
+    drain->in_order = true;
     while (done < sorted && drain->held[done].key <= limit) {
         struct event *event = drain->held[done++].event;
         drain->ops.ordered(drain->ops.context, event, event + 1);
