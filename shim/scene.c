@@ -131,18 +131,13 @@ static uint64_t scene_now(const struct scene *scene)
  * when something was freed since the last count.  A call that makes two descriptors needs room for both.  ENFILE counts
  * open files, of which dup2 over a descriptor frees one, though the descriptor itself is taken again at once.
  */
-static bool scene_room(const struct scene *scene, uint32_t rule, bool firing)
+__attribute__((noinline)) static bool count_room(const struct scene *scene, uint32_t rule)
 {
     struct process *process = session_process();
     struct strike *strike = &process->strikes[rule];
-    uint32_t capacity = atomic_load_explicit(&strike->open, memory_order_relaxed);
+    uint32_t capacity = atomic_load_explicit(&strike->open, memory_order_relaxed), high = strike->high;
     uint32_t frees = atomic_load_explicit(&process->frees, memory_order_relaxed);
     uint32_t needed = call_info(scene->call)->traits & PAIR ? 2 : 1;
-    if (!firing) {
-        if (capacity)
-            atomic_store_explicit(&strike->open, 0, memory_order_relaxed);
-        return false;
-    }
     if (capacity == 0) {
         atomic_store_explicit(&process->struck, true, memory_order_relaxed);
         strike->high = 0;
@@ -151,9 +146,6 @@ static bool scene_room(const struct scene *scene, uint32_t rule, bool firing)
         atomic_store_explicit(&strike->open, fds_count_open(&strike->high) + 1, memory_order_relaxed);
         return false;
     }
-    if (frees == strike->frees)
-        return false;
-    uint32_t high = strike->high;
     if (board_rules(snag_board)[rule].error == ENFILE) {
         high = 0; /* files are counted whatever their numbers */
         capacity += atomic_load_explicit(&process->replaced, memory_order_relaxed) - strike->replaced;
@@ -162,6 +154,20 @@ static bool scene_room(const struct scene *scene, uint32_t rule, bool firing)
     if (taken >= capacity)
         strike->frees = frees;
     return taken + needed <= capacity;
+}
+
+/* The usual answer, with a server that does nothing but try again, is that nothing was freed. */
+static bool scene_room(const struct scene *scene, uint32_t rule, bool firing)
+{
+    struct process *process = session_process();
+    struct strike *strike = &process->strikes[rule];
+    uint32_t capacity = atomic_load_explicit(&strike->open, memory_order_relaxed);
+    uint32_t frees = atomic_load_explicit(&process->frees, memory_order_relaxed);
+    if (!firing && capacity)
+        atomic_store_explicit(&strike->open, 0, memory_order_relaxed);
+    if (!firing || (capacity && frees == strike->frees))
+        return false;
+    return count_room(scene, rule);
 }
 
 const struct scene_ops hook_scene_ops = {
