@@ -133,7 +133,7 @@ suites:
 
 bench:
 	@scripts/deps build bench
-	$(again) all $(B)/bench-accept
+	$(again) all $(B)/bench-accept $(B)/tests/free_port
 	@BUILD_DIR=$(B) scripts/bench
 	@echo
 	$(again) bench-listener
@@ -174,7 +174,7 @@ help:
 	@echo 'make demo       the main job on the bundled listener and on nginx, redis-server and memcached'
 	@echo 'make check      lint, unit tests, command-line tests, tests on real servers; the last line says how many passed'
 	@echo 'make suites     the test suites of GLib and CPython, and ours, with and without a session; takes 25 minutes'
-	@echo 'make bench      what a wrapped call costs, beside the plain call and beside libfiu'
+	@echo 'make bench      what the shim costs, with its limits, and beside it libfiu and strace'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck;   make format   lays the sources out'
 	@echo 'make install    into $$(DESTDIR)$(PREFIX): snag, the libraries, the header'
 	@echo 'make clean      remove $(BUILD)/'
