@@ -23,7 +23,9 @@
 #include "run/summary.h"
 
 #define TICK_BUSY_NS NS_PER_MS
+#define TICK_STEADY_NS (4 * NS_PER_MS) /* with some records each time: the server may want our processor */
 #define TICK_IDLE_NS (10 * NS_PER_MS)
+#define TICK_MANY (RING_SLOTS / 16) /* records in one tick, with which a ring is full in a few */
 #define SWEEP_NS (100 * NS_PER_MS)
 #define LOOK_WAITING_NS (250 * NS_PER_MS)  /* between two looks at the server's processes, before it is ready */
 #define LOOK_NS NS_PER_S                   /* ... and after */
@@ -385,6 +387,17 @@ static void look_after_rings(struct session *session, uint64_t now_ns)
     drain_sweep(session->drain, now_ns);
 }
 
+/* How long to wait until the next tick, after one that found COUNT records. */
+static uint64_t next_tick(const struct session *session, size_t count)
+{
+    uint64_t ns = 2 * session->tick_ns;
+    if (count > TICK_MANY || session->phase == PHASE_STARTING || session->probe != NULL)
+        return TICK_BUSY_NS;
+    if (count > 0 && ns > TICK_STEADY_NS)
+        return TICK_STEADY_NS;
+    return ns > TICK_IDLE_NS ? TICK_IDLE_NS : ns;
+}
+
 void step_tick(struct session *session)
 {
     uint64_t now_ns = clock_ns();
@@ -398,10 +411,7 @@ void step_tick(struct session *session)
     }
     if (session->client_done)
         step_client_done(session);
-    bool busy = count > 0 || session->phase == PHASE_STARTING || session->probe != NULL;
-    session->tick_ns = busy ? TICK_BUSY_NS : 2 * session->tick_ns;
-    if (session->tick_ns > TICK_IDLE_NS)
-        session->tick_ns = TICK_IDLE_NS;
+    session->tick_ns = next_tick(session, count);
     arm(session->tick, session->tick_ns);
 }
 

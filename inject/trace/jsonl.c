@@ -150,6 +150,18 @@ static void put_json(struct jsonl *trace, const char *key, json_t *value)
     json_decref(value);
 }
 
+/* TEXT may have anything in it.  Addresses hardly ever have what must be escaped. */
+static void put_text(struct jsonl *trace, const char *key, const char *text)
+{
+    const char *p = text;
+    while (*p >= ' ' && *p <= '~' && *p != '"' && *p != '\\')
+        p++;
+    if (*p == '\0')
+        put_name(trace, key, text);
+    else
+        put_json(trace, key, jsonl_text(text));
+}
+
 /* accept, accept4 and getpeername tell who is at the other end. */
 static bool names_peer(const struct event *event)
 {
@@ -159,10 +171,12 @@ static bool names_peer(const struct event *event)
 /* What is known of the socket. */
 static void put_socket(struct jsonl *trace, const struct event *event, const void *payload)
 {
+    char text[ADDRESS_TEXT_MAX];
     size_t length;
     const void *address = event_address(event, payload, &length);
-    if (length > 0)
-        put_json(trace, names_peer(event) ? ",\"peer\":" : ",\"local\":", jsonl_address(address, length));
+    address_text(address, length, text);
+    if (text[0] != '\0')
+        put_text(trace, names_peer(event) ? ",\"peer\":" : ",\"local\":", text);
     if (event->call == CALL_listen)
         put_number(trace, ",\"backlog\":", (int32_t)event->arg);
     else if ((names_peer(event) && length > 0) || event->call == CALL_getsockname)
