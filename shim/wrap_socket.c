@@ -258,20 +258,22 @@ static int accept_and_leave(struct hook *hook, struct sockaddr *address, socklen
     call.flags = flags;
     call.address = address;
     call.length = length;
-    bool changes = hook->acts && (hook->decision.rule->actions & (ACT_SOCKLEN | ACT_FAMILY));
+    const struct rule *rule = hook->acts ? hook->decision.rule : NULL;
+    unsigned actions = rule ? rule->actions : 0;
+    bool changes = actions & (ACT_SOCKLEN | ACT_FAMILY);
     bool own_address = hook->consume || changes;
     call.peer_length = own_address ? sizeof call.peer : 0;
     int fd = own_address ? really_accept(hook->call, &call, (struct sockaddr *)&call.peer, &call.peer_length)
                          : really_accept(hook->call, &call, address, length);
     if (fd < 0) {
-        hook->missed = hook->consume || changes || (hook->acts && (hook->decision.rule->actions & ACT_FDMIN));
+        hook->missed = hook->consume || changes || (actions & ACT_FDMIN);
         return hook_leave(hook, fd);
     }
     if (!own_address) {
         learn_peer(hook, &call, fd);
         hook->arg = address ? *length : 0;
     }
-    int ret = hook->acts ? tamper(hook, &call, fd, changes) : fd;
+    int ret = rule ? tamper(hook, &call, fd, changes) : fd;
     socklen_t known = call.peer_length < sizeof call.peer ? call.peer_length : sizeof call.peer;
     return hook_leave_with(hook, ret, &call.peer, known);
 }
