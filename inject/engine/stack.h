@@ -1,0 +1,80 @@
+/*
+ * stack.h - call sites: which call, and the stack that led to it.
+ *
+ * Three tables on the board.  The shim writes modules (files that a process has mapped) and stacks, once each; snag writes
+ * ranges, which say where in a module the functions are that a rule's caller= or stack= names.  No names and no text of a
+ * user's get into a target: the shim compares offsets.
+ *
+ *     pattern   one caller= or stack= of the plan, compiled to ranges; at most PATTERN_MAX in a session
+ *     module    a mapped file, by path; key is the hash of its base name, which with an offset makes the same number in
+ *               every run, under ASLR and on another machine
+ *     frame     (module, offset): the RETURN address minus the module's load bias (dlpi_addr), thus a link-time address.
+ *               A function is looked up at offset - 1: a call that never returns may be its caller's last instruction
+ *     stack     up to STACK_FRAMES frames, innermost first, without those of libc, ld.so, the shim, sanitizers' runtimes
+ *     site      a call and a stack; its id is 64 bits, never 0, shown as 16 hex digits
+ *
+ * Functions here do no I/O and no malloc, and take no lock; they are async-signal-safe and thread-safe.
+ */
+#ifndef SNAG_STACK_H
+#define SNAG_STACK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "call.h"
+
+enum {
+    STACK_FRAMES = 32,
+    STACK_MAX = 8192, /* sites on a board: a power of two */
+    MODULE_MAX = 1024,
+    MODULE_NONE = 0xffff, /* a frame in memory that belongs to no file (code made at run time); its offset is 0 */
+    PATTERN_MAX = 128,
+    RANGE_MAX = 65536,
+};
+
+struct board;
+
+/* A file that some process has mapped.  Written once, by the shim; found by path and build id. */
+struct module {
+    _Atomic uint32_t state;    /* of enum module_state */
+    uint32_t key;              /* hash of the base name */
+    _Atomic uint32_t resolved; /* patterns whose ranges snag has written for it: 0..n in order; by snag */
+    int32_t pid; /* of who mapped it first, as it sees itself: a reader finds the file by /proc/PID/root too */
+    uint8_t build_id[20];
+    uint8_t build_id_size; /* 0: it has none */
+    char path[256];        /* as the process saw it, cut to fit, terminated; "[vdso]" */
+};
+enum module_state { MODULE_FREE, MODULE_CLAIMED, MODULE_NAMED };
+
+/* Where in a module the functions of a pattern are: offsets FROM up to and without TO.  Appended by snag. */
+struct range {
+    uint64_t from, to;
+    uint16_t module, pattern;
+    uint32_t reserved;
+};
+
+/* One call site.  Written once, by the shim, but for the marks. */
+struct stack {
+    _Atomic uint64_t id;           /* 0: free */
+    _Atomic uint32_t state;        /* 0 until the frames are all there, then 1 */
+    uint16_t call;                 /* of enum call */
+    uint16_t count;                /* frames */
+    uint64_t frames[STACK_FRAMES]; /* module index << 48 | offset */
+    /* Which patterns it matches: `marked` is the board's range_generation that the marks were made under. */
+    _Atomic uint32_t marked;
+    _Atomic uint64_t caller_marks[PATTERN_MAX / 64]; /* patterns that hold the innermost frame */
+    _Atomic uint64_t stack_marks[PATTERN_MAX / 64];  /* patterns that hold any frame */
+};
+
+static inline uint16_t frame_module(uint64_t frame)
+{
+    return (uint16_t)(frame >> 48);
+}
+
+static inline uint64_t frame_offset(uint64_t frame)
+{
+    return frame & UINT64_C(0xffffffffffff);
+}
+
+#endif
