@@ -19,7 +19,7 @@ PREFIX ?= /usr/local
 
 # --- Sources, by product -----------------------------------------------------------------------------------------
 
-ENGINE_SRC = inject/engine/call.c inject/engine/board.c inject/engine/decide.c
+ENGINE_SRC = inject/engine/call.c inject/engine/board.c inject/engine/stack.c inject/engine/decide.c
 PLAN_SRC = inject/plan/plan.c inject/plan/plan_file.c inject/plan/parse.c inject/plan/parse_action.c \
 	inject/plan/parse_trigger.c inject/plan/parse_value.c inject/plan/parse_check.c inject/plan/diag.c \
 	inject/plan/names.c inject/plan/duration.c inject/plan/describe.c inject/plan/page.c \
@@ -37,8 +37,9 @@ REPORT_SRC = inject/report/report.c inject/report/reader.c inject/report/figures
 	inject/report/text.c inject/report/json.c
 SNAG_SRC = inject/main.c $(RUN_SRC) $(TRACE_SRC) $(REPORT_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
-SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/fds.c shim/scene.c shim/hook.c shim/show.c \
-	shim/wrap_socket.c shim/wrap_fd.c shim/wrap_pipe.c shim/wrap_wait.c shim/wrap_exec.c shim/wrap_syscall.c
+SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
+	shim/scene.c shim/hook.c shim/show.c shim/wrap_socket.c shim/wrap_fd.c shim/wrap_pipe.c shim/wrap_wait.c \
+	shim/wrap_exec.c shim/wrap_load.c shim/wrap_syscall.c
 SHIM_ENGINE_SRC = $(ENGINE_SRC)
 
 LISTENER_SRC = listener/listener.c listener/bind.c listener/loop.c listener/round.c listener/policy.c listener/shed.c \
@@ -61,7 +62,7 @@ TEST_listener_thread = $(LISTENER_TEST_SRC)
 TEST_listener_sweep = $(LISTENER_TEST_SRC)
 
 # Tests of libsnag.so, which start themselves again with it, and libraries that they preload beside it.
-SHIM_TESTS = calls shim_guest shim_accept shim_exhaust shim_count shim_process shim_start shim_record
+SHIM_TESTS = calls shim_guest shim_accept shim_exhaust shim_count shim_process shim_start shim_record shim_site
 SHIM_TEST_LIBS = preload_early preload_malloc preload_accept
 SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) $(PLAN_SRC)
 $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))

@@ -5,6 +5,7 @@
 #include "raw.h"
 #include "record.h"
 #include "show.h"
+#include "site.h"
 
 /* Sleeps for NS whatever signals come: a delay that a signal could cut short would not be the one asked for. */
 static void pause_for(uint64_t ns)
@@ -80,11 +81,29 @@ static unsigned event_flags(const struct hook *hook)
     return flags;
 }
 
+struct stack *hook_site(struct hook *hook)
+{
+    if (!hook->walked)
+        hook->stack = site_of(hook->call, hook->frame);
+    hook->walked = true;
+    return hook->stack;
+}
+
+/* A site that a rule asked for is known, and shown too. */
+static uint64_t site_id(struct hook *hook)
+{
+    if (!hook->walked && !(hook->want & WANT_SITE))
+        return 0;
+    const struct stack *stack = hook_site(hook);
+    return stack ? atomic_load_explicit(&stack->id, memory_order_relaxed) : 0;
+}
+
 static void record_call(struct hook *hook, int ret, int error, const void *address, socklen_t length)
 {
     /* A stamp costs as much as a fifth of an injected call: what was not made, or not timed, gets one alone. */
     uint64_t begin = hook->t_ns ? hook->t_ns : session_stamp();
     uint64_t end = hook->t_ns && !hook->replaced ? session_stamp() : begin, position;
+    uint64_t site = site_id(hook);
     size_t size = length;
     if (hook->shows)
         address = show_payload(hook, address, &size);
@@ -101,6 +120,7 @@ static void record_call(struct hook *hook, int ret, int error, const void *addre
     event->dur_ns = end - begin;
     event->rule = hook->decision.rule ? (uint16_t)(hook->decision.index + 1) : 0;
     event->nth = hook->decision.rule ? hook->decision.nth : 0;
+    event->site = site;
     record_end(event, position);
 }
 

@@ -27,6 +27,9 @@
 /* Marks a definition that stands before libc's. */
 #define WRAPPER __attribute__((visibility("default")))
 
+/* Belongs to the function that it is in, whose frame address it takes: one that does not return before the hook ends. */
+#define HOOK_INLINE __attribute__((always_inline)) static inline
+
 /* What the record of a call shows of its arguments: the payload as it will be. */
 struct shown {
     struct event_arguments head;
@@ -47,9 +50,12 @@ struct hook {
     bool shows_no_more; /* a piece could not be read, or there is no room */
     int ret;
     int error;
-    uint64_t t_ns; /* at entry; 0: not needed */
-    uint32_t arg;  /* for the record: backlog, address length, option length */
-    int domain;    /* of socket, socketpair; the next two of bind: for the filters; unset for other calls */
+    uint64_t t_ns;       /* at entry; 0: not needed */
+    const void *frame;   /* the wrapper's frame address: who called it is found from there */
+    bool walked;         /* `stack` is set */
+    struct stack *stack; /* the call site; NULL: it is not known */
+    uint32_t arg;        /* for the record: backlog, address length, option length */
+    int domain;          /* of socket, socketpair; the next two of bind: for the filters; unset for other calls */
     const struct sockaddr *address;
     socklen_t length;
     struct shown shown;
@@ -70,15 +76,17 @@ static inline bool hook_wanted(enum call call)
  */
 static inline bool hook_concerns(enum call call, int fd)
 {
-    return snag_wanted[call] != WANT_RULE || snag_thread.fallback.error != 0 || decide_concerns(snag_board, call, fd);
+    return (snag_wanted[call] & ~WANT_SITE) != WANT_RULE || snag_thread.fallback.error != 0 || decide_concerns(snag_board, call, fd);
 }
 
 /*
  * Fills HOOK for a call on FD, -1 if it names none.  What filters and records need beyond that, the wrapper fills in.
  * Field by field: to zero the whole of it would cost more than all the rest of a call that no rule fires on.
  */
-static inline void hook_init(struct hook *hook, enum call call, int fd)
+HOOK_INLINE void hook_init(struct hook *hook, enum call call, int fd)
 {
+    hook->frame = __builtin_frame_address(0);
+    hook->walked = false;
     hook->call = call;
     hook->want = snag_wanted[call];
     hook->scene.call = call;
@@ -92,7 +100,7 @@ static inline void hook_init(struct hook *hook, enum call call, int fd)
 }
 
 /* All of the above, for the plain calls.  False: make the call and return, nobody wants to know.  errno is kept. */
-static inline bool hook_enter(struct hook *hook, enum call call, int fd)
+HOOK_INLINE bool hook_enter(struct hook *hook, enum call call, int fd)
 {
     if (!hook_wanted(call) || !hook_concerns(call, fd))
         return false;
@@ -108,6 +116,9 @@ static inline bool hook_enter(struct hook *hook, enum call call, int fd)
  */
 int hook_leave(struct hook *hook, int ret);
 int hook_leave_with(struct hook *hook, int ret, const void *address, socklen_t length);
+
+/* The call site, looked for when it is first asked for; NULL if it is not known. */
+struct stack *hook_site(struct hook *hook);
 
 /* The backlog that listen is to be called with. */
 int hook_backlog(const struct hook *hook, int backlog);

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* Wrapped without being calls of a plan: they free descriptors, or start programs. */
+/* Wrapped without being calls of a plan: they free descriptors, start programs, or unload code. */
 #define REAL_OTHERS(X) \
     X(close_range, int, (unsigned first, unsigned last, int flags)) \
     X(closefrom, void, (int first)) \
@@ -27,6 +27,7 @@
     X(closedir, int, (DIR * folder)) \
     X(freopen, FILE *, (const char *path, const char *mode, FILE *file)) \
     X(freopen64, FILE *, (const char *path, const char *mode, FILE *file)) \
+    X(dlclose, int, (void *library)) \
     X(execve, int, (const char *path, char *const argv[], char *const envp[])) \
     X(execveat, int, (int folder, const char *path, char *const argv[], char *const envp[], int flags)) \
     X(execvpe, int, (const char *file, char *const argv[], char *const envp[])) \

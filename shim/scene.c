@@ -14,14 +14,21 @@
 #include "hook.h"
 #include "memory.h"
 #include "raw.h"
+#include "site.h"
 
 static const struct hook *hook_of(const struct scene *scene)
 {
     return (const struct hook *)(const void *)scene;
 }
 
+static struct stack *scene_site(const struct scene *scene)
+{
+    return hook_site((struct hook *)(uintptr_t)scene); /* it remembers what it found */
+}
+
 static _Atomic uint32_t *scene_counter(const struct scene *scene, uint32_t rule, enum rule_scope scope)
 {
+    const struct stack *stack;
     switch (scope) {
     case PER_PROCESS:
         return &session_process()->ordinals[rule];
@@ -29,8 +36,10 @@ static _Atomic uint32_t *scene_counter(const struct scene *scene, uint32_t rule,
         return &session_thread()->ordinals[rule];
     case PER_FD:
         return session_fd_ordinal(rule, scene->fd);
-    case PER_TREE:
     case PER_SITE:
+        stack = scene_site(scene);
+        return stack ? board_site_ordinal(snag_board, rule, site_index(stack)) : NULL;
+    case PER_TREE:
         break;
     }
     return NULL;
@@ -178,4 +187,5 @@ const struct scene_ops hook_scene_ops = {
     .thread = scene_thread,
     .now = scene_now,
     .room = scene_room,
+    .site = scene_site,
 };

@@ -14,6 +14,7 @@
 #include "raw.h"
 #include "real.h"
 #include "record.h"
+#include "site.h"
 
 struct board *snag_board;
 
@@ -54,16 +55,20 @@ uint64_t session_now(void)
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-/* Zeroed memory that a forked child finds zeroed again; NULL if there is none. */
-static void *map_wiped(size_t size)
+void *session_map(size_t size)
 {
     long at =
         snag_raw(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at < 0 && at > -4096)
-        return NULL;
-    if (raw3(SYS_madvise, at, (long)size, MADV_WIPEONFORK) == 0)
-        return (void *)(intptr_t)at;
-    raw2(SYS_munmap, at, (long)size);
+    return at < 0 && at > -4096 ? NULL : (void *)(intptr_t)at;
+}
+
+/* Memory as session_map()'s, that a forked child finds zeroed again; NULL if there is none. */
+static void *map_wiped(size_t size)
+{
+    void *memory = session_map(size);
+    if (!memory || raw3(SYS_madvise, raw_pointer(memory), (long)size, MADV_WIPEONFORK) == 0)
+        return memory;
+    raw2(SYS_munmap, raw_pointer(memory), (long)size);
     return NULL;
 }
 
@@ -121,8 +126,7 @@ _Atomic uint32_t *session_fd_ordinal(uint32_t rule, int fd)
     return &fd_ordinals[(size_t)(fd_ordinals_of[rule] - 1) * FD_MAX + (size_t)fd];
 }
 
-/* A vfork child closes descriptors of its own, and writes to its parent's memory. */
-static bool in_vfork_child(void)
+bool session_in_vfork_child(void)
 {
     int32_t pid = atomic_load_explicit(&snag_process->pid, memory_order_relaxed);
     return pid != 0 && pid != (int32_t)raw2(SYS_getpid, 0, 0);
@@ -140,7 +144,7 @@ void session_forget_fds(unsigned first, unsigned last)
             _Atomic uint32_t *ordinal = &fd_ordinals[(size_t)i * FD_MAX + fd];
             if (atomic_load_explicit(ordinal, memory_order_relaxed) == 0)
                 continue;
-            if (in_vfork_child())
+            if (session_in_vfork_child()) /* it closes descriptors of its own */
                 return;
             atomic_store_explicit(ordinal, 0, memory_order_relaxed);
         }
@@ -253,6 +257,7 @@ __attribute__((constructor(101))) static void attach(void)
     if (atomic_load(&board->ready_ns) == 0)
         fds_inherit();
     hook_syscalls();
+    site_begin();
     atomic_thread_fence(memory_order_release);
     snag_wanted = board->wanted;
 }

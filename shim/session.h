@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "../inject/engine/decide.h"
@@ -91,6 +92,12 @@ static inline struct thread *session_thread(void)
         session_begin_thread();
     return &snag_thread;
 }
+
+/* Whether this is a vfork child, which runs in its parent's memory.  A system call. */
+bool session_in_vfork_child(void);
+
+/* Returns SIZE bytes of zeroed memory, a copy of which a forked child gets; NULL if there are none. */
+void *session_map(size_t size);
 
 /* A call that is wanted for WANT is made: if that ends this thread's wait for the second half of a logical call, so be it. */
 static inline void session_break(unsigned want)

@@ -9,13 +9,23 @@ static uint64_t align_line(uint64_t offset)
     return (offset + 63) & ~UINT64_C(63);
 }
 
+/* What has memory or not by itself starts on a page of its own. */
+static uint64_t align_page(uint64_t offset)
+{
+    return (offset + 4095) & ~UINT64_C(4095);
+}
+
 /* Where the parts are: the same for every board of this build, so that a board can be checked by comparing. */
 static void lay_out(struct board *board, uint32_t ring_count)
 {
     board->rules_at = align_line(sizeof *board);
     board->tallies_at = align_line(board->rules_at + RULE_MAX * sizeof(struct rule));
     board->strings_at = align_line(board->tallies_at + RULE_MAX * sizeof(struct tally));
-    board->rings_at = (board->strings_at + BOARD_STRINGS + 4095) & ~UINT64_C(4095);
+    board->modules_at = align_page(board->strings_at + BOARD_STRINGS);
+    board->stacks_at = align_page(board->modules_at + MODULE_MAX * sizeof(struct module));
+    board->ranges_at = align_page(board->stacks_at + STACK_MAX * sizeof(struct stack));
+    board->site_ordinals_at = align_page(board->ranges_at + RANGE_MAX * sizeof(struct range));
+    board->rings_at = align_page(board->site_ordinals_at + (uint64_t)RULE_MAX * STACK_MAX * sizeof(uint32_t));
     board->ring_count = ring_count;
     board->size = board->rings_at + ring_count * sizeof(struct ring);
 }
@@ -25,6 +35,13 @@ size_t board_size(void)
     struct board board = {0};
     lay_out(&board, BOARD_RINGS);
     return board.size;
+}
+
+size_t board_sites_at(void)
+{
+    struct board board = {0};
+    lay_out(&board, BOARD_RINGS);
+    return board.modules_at;
 }
 
 /* Calls that free descriptors matter to rules that count by descriptor and to those that run out of them. */
@@ -72,13 +89,16 @@ struct board *board_make(void *memory, size_t size, const struct rule_set *set, 
 {
     struct board *board = memory;
     lay_out(board, BOARD_RINGS);
-    if (size < board->size || set->count > RULE_MAX || set->strings_size > BOARD_STRINGS)
+    if (size < board->size || set->count > RULE_MAX || set->strings_size > BOARD_STRINGS ||
+        set->pattern_count > PATTERN_MAX)
         return NULL;
     board->format = BOARD_FORMAT;
     board->header_size = sizeof *board;
     board->seed = set->seed;
     board->start_ns = start_ns;
     board->rule_count = set->count;
+    board->sites = set->sites;
+    board->pattern_count = set->pattern_count;
     board->strings_size = set->strings_size ? set->strings_size : 1;
     memcpy(board_rules(board), set->rules, set->count * sizeof set->rules[0]);
     memcpy((char *)memory + board->strings_at, set->strings, set->strings_size);
@@ -99,6 +119,12 @@ static bool rule_in_bounds(const struct board *board, const struct rule *rule)
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
         if (strings[i] >= board->strings_size)
             return false;
+    if ((rule->filters & IF_CALLER) && rule->caller_pattern >= board->pattern_count)
+        return false;
+    if ((rule->filters & IF_STACK) && rule->stack_pattern >= board->pattern_count)
+        return false;
+    if (rule_needs_site(rule) && !board->sites)
+        return false;
     return rule->tally < RULE_MAX && rule->scope <= PER_SITE;
 }
 
@@ -122,12 +148,15 @@ const char *board_fault(const void *memory, size_t size)
     lay_out(&expected, board->ring_count);
     if (board->rules_at != expected.rules_at || board->tallies_at != expected.tallies_at ||
         board->strings_at != expected.strings_at || board->rings_at != expected.rings_at ||
+        board->modules_at != expected.modules_at || board->stacks_at != expected.stacks_at ||
+        board->ranges_at != expected.ranges_at || board->site_ordinals_at != expected.site_ordinals_at ||
         board->size != expected.size)
         return "damaged: offsets";
     if (board->size > size)
         return "truncated";
-    if (board->rule_count > RULE_MAX || board->strings_size == 0 || board->strings_size > BOARD_STRINGS ||
-        board->lease_at > sizeof *board - sizeof(uint32_t) || board->lease_at % sizeof(uint32_t) != 0)
+    if (board->rule_count > RULE_MAX || board->pattern_count > PATTERN_MAX || board->strings_size == 0 ||
+        board->strings_size > BOARD_STRINGS || board->lease_at > sizeof *board - sizeof(uint32_t) ||
+        board->lease_at % sizeof(uint32_t) != 0)
         return "damaged: counts";
     const char *base = memory;
     if (base[board->strings_at] != 0 || base[board->strings_at + board->strings_size - 1] != 0 ||

@@ -3,7 +3,11 @@
  *
  * One file, mapped by everybody, at any address: it holds offsets and indices, never pointers.
  *
- *     struct board | rules[rule_count] | tallies[RULE_MAX] | strings | ring[ring_count]
+ *     struct board | rules[rule_count] | tallies[RULE_MAX] | strings
+ *         | modules[MODULE_MAX] | stacks[STACK_MAX] | ranges[RANGE_MAX] | site_ordinals[RULE_MAX][STACK_MAX]
+ *         | ring[ring_count]
+ *
+ * The parts of the second line have memory only in a session with call sites (`sites`).
  *
  * The command line makes it, fills it, seals it (magic last) and reads the rings; the shim attaches to it.  Functions
  * here do no I/O and no malloc, and take no lock; where to get the memory from is the caller's business (run/ maps a
@@ -20,11 +24,12 @@
 
 #include "event.h"
 #include "rule.h"
+#include "stack.h"
 
 #define BOARD_MAGIC UINT64_C(0x31304452414f4273) /* "sBOARD01" in memory order; another format, another magic */
 
 enum {
-    BOARD_FORMAT = 1,
+    BOARD_FORMAT = 2,
     BOARD_STRINGS = 65536, /* bytes for all strings of a plan */
     BOARD_RINGS = 128,
     BOARD_PATH_MAX = 256,     /* a path on the board, terminator included */
@@ -40,6 +45,7 @@ enum board_want {
     WANT_FREES = 1 << 3,     /* it can free a descriptor, and a rule must know of that */
     WANT_BREAK = 1 << 4,     /* it comes between an accept4 and an accept, which then are not one logical call */
     WANT_ARGUMENTS = 1 << 5, /* its records, where there are any, hold its arguments */
+    WANT_SITE = 1 << 6,      /* its records, where there are any, hold its call site */
 };
 
 struct board {
@@ -59,7 +65,9 @@ struct board {
 
     uint32_t rule_count, ring_count;
     uint64_t rules_at, tallies_at, strings_at, rings_at; /* offsets from the start of the board */
+    uint64_t modules_at, stacks_at, ranges_at, site_ordinals_at;
     uint32_t strings_size;
+    uint32_t sites;      /* 1: the session has call sites, so the shim loads libunwind */
     int32_t session_pid; /* snag's, as snag sees itself */
 
     /* What /proc/self/ns/pid leads to for snag.  The pids of a process for which it is another are not snag's to judge. */
@@ -81,10 +89,18 @@ struct board {
     _Alignas(64) _Atomic uint64_t ready_ns; /* CLOCK_MONOTONIC of the first wait on a listening socket; 0: not yet */
     _Atomic uint32_t epochs;                /* numbers given to processes, so that a fork never looks like its parent */
     _Atomic uint32_t attached;              /* processes that attached after an exec */
+    _Atomic uint32_t module_count;          /* modules that are claimed: those from here on are free */
+    _Atomic uint32_t stacks_lost;           /* stacks without a place: the table is full, or two have one id */
+    _Atomic uint64_t unwalked;              /* calls without a site that should have one */
+    _Atomic uint64_t unresolved;  /* decisions by caller= or stack= that came before snag had resolved a module */
+    _Atomic uint32_t no_unwinder; /* processes in which libunwind could not be loaded: no sites there */
 
     /* Written by snag, read at each decision. */
     _Alignas(64) _Atomic uint32_t paused; /* rules neither count nor fire */
     _Atomic uint32_t rings_ready;         /* rings whose memory is sure to be there; the others must not be touched */
+    _Atomic uint32_t pattern_count;       /* patterns of the plan: what module.resolved goes up to */
+    _Atomic uint32_t range_count;         /* ranges that are written */
+    _Atomic uint32_t range_generation;    /* changes when a module was resolved: marks made before are void */
 };
 
 /* What a plan compiles to, before it is on a board. */
@@ -95,10 +111,18 @@ struct rule_set {
     uint64_t seed;
     char strings[BOARD_STRINGS]; /* offset 0 is the empty string */
     uint32_t strings_size;
+    struct {
+        uint32_t text; /* caller= or stack= as written: an offset into the strings */
+    } patterns[PATTERN_MAX];
+    uint32_t pattern_count;
+    bool sites; /* call sites are needed: by a rule, or because who runs the session says so */
 };
 
 /* Returns how many bytes a board with BOARD_RINGS rings takes. */
 size_t board_size(void);
+
+/* Returns where on a board the memory for call sites begins; it ends where the rings begin. */
+size_t board_sites_at(void);
 
 /*
  * Makes MEMORY (SIZE bytes, at least board_size(), zeroed, 64-byte aligned) a board with the rules of SET, RING_COUNT
@@ -142,6 +166,28 @@ static inline const char *board_string(struct board *board, uint32_t offset)
 static inline struct ring *board_ring(struct board *board, uint32_t index)
 {
     return (struct ring *)(void *)((char *)board + board->rings_at) + index;
+}
+
+/* Those of call sites, on a board that has them (`sites`). */
+static inline struct module *board_module(struct board *board, uint32_t index)
+{
+    return (struct module *)(void *)((char *)board + board->modules_at) + index;
+}
+
+static inline struct stack *board_stack(struct board *board, uint32_t index)
+{
+    return (struct stack *)(void *)((char *)board + board->stacks_at) + index;
+}
+
+static inline struct range *board_range(struct board *board, uint32_t index)
+{
+    return (struct range *)(void *)((char *)board + board->ranges_at) + index;
+}
+
+/* The counter of per=site for rule RULE and the stack at index STACK: equal for all processes. */
+static inline _Atomic uint32_t *board_site_ordinal(struct board *board, uint32_t rule, uint32_t stack)
+{
+    return (_Atomic uint32_t *)(void *)((char *)board + board->site_ordinals_at) + (size_t)rule * STACK_MAX + stack;
 }
 
 /* From linux/futex.h, which older systems' headers may lack in part. */

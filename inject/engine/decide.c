@@ -164,6 +164,22 @@ RARE static bool names_match(struct board *board, const struct rule *rule, const
     return true;
 }
 
+RARE static bool site_matches(struct board *board, const struct rule *rule, const struct scene *scene)
+{
+    struct stack *stack = scene->ops->site(scene);
+    if (!stack)
+        return false;
+    if ((rule->filters & IF_SITE) && atomic_load_explicit(&stack->id, memory_order_relaxed) != rule->site)
+        return false;
+    if (!(rule->filters & (IF_CALLER | IF_STACK)))
+        return true;
+    if (!stack_refresh(board, stack))
+        atomic_fetch_add_explicit(&board->unresolved, 1, memory_order_relaxed);
+    if ((rule->filters & IF_CALLER) && !stack_caller_matches(stack, rule->caller_pattern))
+        return false;
+    return !(rule->filters & IF_STACK) || stack_matches(stack, rule->stack_pattern);
+}
+
 /* All filters of RULE, the cheap ones first; `pending` last, for it is a system call and the answer goes stale. */
 static bool rule_matches(struct board *board, const struct rule *rule, const struct scene *scene)
 {
@@ -181,6 +197,8 @@ static bool rule_matches(struct board *board, const struct rule *rule, const str
     if ((filters & (IF_COMM | IF_THREAD)) && !names_match(board, rule, scene))
         return false;
     if ((filters & (IF_TYPE | IF_PORT | IF_LOCAL | IF_PATH)) && !address_matches(board, rule, scene))
+        return false;
+    if ((filters & (IF_CALLER | IF_STACK | IF_SITE)) && !site_matches(board, rule, scene))
         return false;
     return !(filters & IF_PENDING) || scene->ops->pending(scene);
 }

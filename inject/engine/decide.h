@@ -49,6 +49,8 @@ struct scene_ops {
      * again.  FIRING says whether the rule is about to fire; when it is not, its memory of the strike is dropped.
      */
     bool (*room)(const struct scene *scene, uint32_t rule, bool firing);
+    /* The call site, on the board; NULL if the stack could not be walked: no rule matches then that needs to know. */
+    struct stack *(*site)(const struct scene *scene);
 };
 
 /* A call that is about to be made. */

@@ -50,6 +50,9 @@ enum rule_filter {
     IF_COMM = 1 << 6,
     IF_THREAD = 1 << 7,
     IF_WINDOW = 1 << 8, /* after= or for= */
+    IF_CALLER = 1 << 9,
+    IF_STACK = 1 << 10,
+    IF_SITE = 1 << 11,
 };
 
 /* An IPv4 or IPv6 address as local= compares it; family 0 means none. */
@@ -89,8 +92,10 @@ struct rule {
     uint16_t port;
     uint16_t type; /* IF_TYPE: AF_INET, AF_INET6 or AF_UNIX */
     struct rule_address local;
-    uint32_t path, comm, thread; /* globs: offsets into the board's strings; "@" starts an abstract path */
-    uint32_t label, text;        /* name= or STRING_NONE; the rule as the user wrote it */
+    uint32_t path, comm, thread;            /* globs: offsets into the board's strings; "@" starts an abstract path */
+    uint32_t label, text;                   /* name= or STRING_NONE; the rule as the user wrote it */
+    uint16_t caller_pattern, stack_pattern; /* IF_CALLER, IF_STACK: patterns by number (stack.h) */
+    uint64_t site;                          /* IF_SITE: the id of a call site */
 };
 
 /* What has happened to a rule so far.  A cache line of its own, so that two rules never share one. */
@@ -124,5 +129,11 @@ static inline bool rule_names(const struct rule *rule, enum call call)
 
 /* Sets `consumes` and `overrules` of RULE by the rows of calls.def for its calls and its error, and by its `queue`. */
 void rule_set_effects(struct rule *rule);
+
+/* Whether RULE can be decided only by who knows the call site. */
+static inline bool rule_needs_site(const struct rule *rule)
+{
+    return (rule->filters & (IF_CALLER | IF_STACK | IF_SITE)) || rule->scope == PER_SITE;
+}
 
 #endif

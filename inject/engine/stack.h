@@ -20,6 +20,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "call.h"
@@ -63,6 +64,7 @@ struct stack {
     uint64_t frames[STACK_FRAMES]; /* module index << 48 | offset */
     /* Which patterns it matches: `marked` is the board's range_generation that the marks were made under. */
     _Atomic uint32_t marked;
+    _Atomic uint32_t unresolved; /* 1: when it was marked, snag had not resolved all modules that it goes through */
     _Atomic uint64_t caller_marks[PATTERN_MAX / 64]; /* patterns that hold the innermost frame */
     _Atomic uint64_t stack_marks[PATTERN_MAX / 64];  /* patterns that hold any frame */
 };
@@ -76,5 +78,42 @@ static inline uint64_t frame_offset(uint64_t frame)
 {
     return frame & UINT64_C(0xffffffffffff);
 }
+
+/* A frame as the id is made of it: of numbers that are equal in every run. */
+struct stack_frame {
+    uint32_t key; /* of its module */
+    uint64_t offset;
+};
+
+enum { STACK_NONE = UINT32_MAX }; /* no index of a stack */
+
+/* Returns the key of the module at PATH: the hash of its base name. */
+uint32_t module_key(const char *path);
+
+/*
+ * Returns the index of the module PATH with BUILD_ID (SIZE bytes, at most 20), which is added if it is not there, for
+ * process PID.  MODULE_NONE if there is no room for one more.
+ */
+uint16_t module_put(struct board *board, const char *path, const void *build_id, size_t size, int32_t pid);
+
+/* Returns the id of the call site of CALL with the COUNT FRAMES, innermost first.  Never 0. */
+uint64_t stack_id(enum call call, const struct stack_frame *frames, size_t count);
+
+/*
+ * Returns the index of the stack with ID, CALL and the COUNT FRAMES (module index << 48 | offset, at most STACK_FRAMES),
+ * which is added if it is not there.  STACK_NONE, counted in board->stacks_lost, if the table is full, or if another
+ * stack has that id.
+ */
+uint32_t stack_put(struct board *board, uint64_t id, enum call call, const uint64_t *frames, size_t count);
+
+/*
+ * Marks STACK anew if ranges came since it was marked.  Returns whether that is all that snag will say of it; false while
+ * it has not resolved all modules that STACK goes through.  To be called before the two below.
+ */
+bool stack_refresh(struct board *board, struct stack *stack);
+
+/* Returns whether PATTERN holds the innermost frame of STACK, or any, as it is marked. */
+bool stack_caller_matches(const struct stack *stack, uint16_t pattern);
+bool stack_matches(const struct stack *stack, uint16_t pattern);
 
 #endif

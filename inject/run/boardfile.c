@@ -102,7 +102,18 @@ static int make_folder(struct boardfile *file, const char *place)
     return fchmod(file->folder_fd, 0711);
 }
 
-static int make_file(struct boardfile *file)
+/* Makes the memory sure that the board of SET has but for the rings: a target must not get a SIGBUS for want of it. */
+static int reserve(const struct boardfile *file, const struct rule_set *set)
+{
+    size_t rings_at = file->size - BOARD_RINGS * sizeof(struct ring);
+    int error = posix_fallocate(file->fd, 0, (off_t)(set->sites ? rings_at : board_sites_at()));
+    if (error == 0)
+        return 0;
+    errno = error;
+    return -1;
+}
+
+static int make_file(struct boardfile *file, const struct rule_set *set)
 {
     if (name_file(file) != 0)
         return -1;
@@ -112,13 +123,8 @@ static int make_file(struct boardfile *file)
         return -1;
     }
     file->size = board_size();
-    if (fchmod(file->fd, 0666) != 0 || ftruncate(file->fd, (off_t)file->size) != 0)
+    if (fchmod(file->fd, 0666) != 0 || ftruncate(file->fd, (off_t)file->size) != 0 || reserve(file, set) != 0)
         return -1;
-    int error = posix_fallocate(file->fd, 0, (off_t)(file->size - BOARD_RINGS * sizeof(struct ring)));
-    if (error != 0) {
-        errno = error;
-        return -1;
-    }
     void *memory = mmap(NULL, file->size, PROT_READ | PROT_WRITE, MAP_SHARED, file->fd, 0);
     if (memory == MAP_FAILED)
         return -1;
@@ -195,7 +201,7 @@ static int make_in(struct boardfile *file, const char *place, const struct rule_
                    const char *shim)
 {
     *file = (struct boardfile){.folder_fd = -1, .fd = -1};
-    if (make_folder(file, place) == 0 && make_file(file) == 0 && fill_board(file, set, start_ns, shim) == 0)
+    if (make_folder(file, place) == 0 && make_file(file, set) == 0 && fill_board(file, set, start_ns, shim) == 0)
         return 0;
     unmake(file);
     return -1;

@@ -122,6 +122,10 @@ static void want_records(struct session *session)
         if (options->live && wanted[call] & (WANT_RECORD | WANT_RULE))
             wanted[call] |= WANT_ARGUMENTS;
     }
+    if (session->board->sites)
+        for (enum call call = 0; call < CALL_COUNT; call++)
+            if (wanted[call] & (WANT_RECORD | WANT_RULE))
+                wanted[call] |= WANT_SITE;
     if (options->ask != ASK_NOTHING)
         for (size_t i = 0; i < sizeof judged / sizeof judged[0]; i++)
             wanted[judged[i]] |= WANT_RECORD;
@@ -133,12 +137,14 @@ static int make_board(struct session *session)
     char shim[BOARD_PATH_MAX];
     struct rule_set *set = malloc(sizeof *set);
     int result = -1;
-    if (set == NULL)
+    if (set == NULL) {
         say_error("no memory for the plan");
-    else if (plan_compile(session->options->plan, session->options->strace_counts, set) != 0)
+    } else if (plan_compile(session->options->plan, session->options->strace_counts, set) != 0) {
         say_error("can't compile the plan: %s", strerror(errno));
-    else if (session->backend->prepare(shim) == 0)
+    } else if (session->backend->prepare(shim) == 0) {
+        set->sites |= session->options->sites;
         session->file = boardfile_new(set, session->start_ns, shim);
+    }
     if (session->file != NULL) {
         session->board = boardfile_board(session->file);
         board_watch_ready(session->board, true);

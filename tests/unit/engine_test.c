@@ -22,6 +22,7 @@ static struct fake {
     char comm[16], thread[16];
     uint64_t now;
     _Atomic uint32_t counter;
+    struct stack *site;
     int asked; /* questions so far */
 } fake;
 
@@ -69,8 +70,15 @@ static bool fake_room(const struct scene *scene, uint32_t rule, bool firing)
     return firing && fake.room;
 }
 
+static struct stack *fake_site(const struct scene *scene)
+{
+    (void)scene;
+    fake.asked++;
+    return fake.site;
+}
+
 static const struct scene_ops fake_ops = {fake_counter, fake_address, fake_pending, fake_comm,
-                                          fake_thread,  fake_now,     fake_room};
+                                          fake_thread,  fake_now,     fake_room,    fake_site};
 
 /* A rule that names accept4 and accept and fails with EMFILE each time; the test changes what it is about. */
 static struct rule *add_rule(void)
@@ -276,6 +284,7 @@ static void scopes_count_where_the_backend_says(void **state)
     struct rule *rule = add_rule();
     rule->scope = PER_THREAD;
     rule->first = rule->last = 2;
+    set.sites = true;
     add_rule()->scope = PER_SITE; /* which this backend can't count: never acts */
     struct board *board = begin();
     fake.counter = 0;
@@ -587,6 +596,11 @@ static void a_damaged_board_is_refused(void **state)
     REFUSED(board->ring_count = UINT32_MAX, "damaged: number of rings");
     REFUSED(board->rules_at = UINT64_MAX, "damaged: offsets");
     REFUSED(board->rings_at += 64, "damaged: offsets");
+    REFUSED(board->modules_at += 64, "damaged: offsets");
+    REFUSED(board->stacks_at += 64, "damaged: offsets");
+    REFUSED(board->ranges_at += 64, "damaged: offsets");
+    REFUSED(board->site_ordinals_at += 64, "damaged: offsets");
+    REFUSED(board->pattern_count = PATTERN_MAX + 1, "damaged: counts");
     REFUSED(board->rule_count = RULE_MAX + 1, "damaged: counts");
     REFUSED(board->strings_size = 0, "damaged: counts");
     REFUSED(board->strings_size = BOARD_STRINGS + 1, "damaged: counts");
@@ -595,6 +609,26 @@ static void a_damaged_board_is_refused(void **state)
 #undef REFUSED
     board_rules(board)->text = board->strings_size;
     assert_string_equal(board_fault(board, size), "damaged: a rule");
+    free(board);
+}
+
+static void a_rule_for_a_site_needs_a_board_with_sites(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    set.sites = true;
+    set.pattern_count = 1;
+    rule->filters = IF_CALLER | IF_STACK;
+    struct board *board = begin();
+    board_rules(board)->caller_pattern = 1;
+    assert_string_equal(board_fault(board, board->size), "damaged: a rule");
+    board_rules(board)->caller_pattern = 0;
+    board_rules(board)->stack_pattern = 1;
+    assert_string_equal(board_fault(board, board->size), "damaged: a rule");
+    board_rules(board)->stack_pattern = 0;
+    assert_null(board_fault(board, board->size));
+    board->sites = 0;
+    assert_string_equal(board_fault(board, board->size), "damaged: a rule");
     free(board);
 }
 
@@ -685,6 +719,199 @@ static void wanted_says_who_must_look(void **state)
     free(board);
 }
 
+/* --- Call sites --------------------------------------------------------------------------------------------------- */
+
+enum { NGINX, LIBEVENT };
+
+/* A board with call sites, two modules, and PATTERNS patterns. */
+static struct board *begin_sites(uint32_t patterns)
+{
+    set.sites = true;
+    set.pattern_count = patterns;
+    struct board *board = begin();
+    assert_int_equal(module_put(board, "/usr/sbin/nginx", "\1\2", 2, 100), NGINX);
+    assert_int_equal(module_put(board, "/usr/lib/libevent.so.7", "", 0, 100), LIBEVENT);
+    return board;
+}
+
+static uint64_t frame(uint16_t module, uint64_t offset)
+{
+    return (uint64_t)module << 48 | offset;
+}
+
+/* Puts a stack with the id ID, called from OFFSET in nginx, which is called from 0x500 in libevent. */
+static struct stack *put(struct board *board, uint64_t id, uint64_t offset)
+{
+    const uint64_t frames[] = {frame(NGINX, offset), frame(LIBEVENT, 0x500)};
+    uint32_t index = stack_put(board, id, CALL_accept4, frames, 2);
+    return index == STACK_NONE ? NULL : board_stack(board, index);
+}
+
+static void modules_are_found_by_path_and_build(void **state)
+{
+    (void)state;
+    struct board *board = begin_sites(0);
+    assert_int_equal(module_put(board, "/usr/sbin/nginx", "\1\2", 2, 200), NGINX);
+    assert_int_equal(board->module_count, 2);
+    assert_int_equal(module_put(board, "/usr/sbin/nginx", "\1\3", 2, 200), 2); /* built anew while it ran */
+    assert_int_equal(module_put(board, "/opt/nginx", "\1\2", 2, 200), 3);
+    assert_int_equal(board_module(board, NGINX)->pid, 100);
+    assert_int_equal(board_module(board, 3)->key, board_module(board, NGINX)->key);
+    assert_int_not_equal(board_module(board, LIBEVENT)->key, board_module(board, NGINX)->key);
+    char path[400] = "/";
+    memset(path + 1, 'x', sizeof path - 2);
+    assert_int_equal(module_put(board, path, "", 0, 200), 4);
+    assert_int_equal(strlen(board_module(board, 4)->path), sizeof board_module(board, 4)->path - 1);
+    assert_int_equal(module_put(board, path, "", 0, 200), 4);
+    for (int i = 5; i < MODULE_MAX; i++) {
+        snprintf(path, sizeof path, "/%d", i);
+        assert_int_equal(module_put(board, path, "", 0, 200), i);
+    }
+    assert_int_equal(module_put(board, "/one-more", "", 0, 200), MODULE_NONE);
+    assert_int_equal(board->module_count, MODULE_MAX);
+    free(board);
+}
+
+/* The very numbers: they are in users' files, and must stay as they are. */
+static void site_ids_never_change(void **state)
+{
+    (void)state;
+    const struct stack_frame frames[] = {{module_key("/usr/sbin/nginx"), 0x3b1f0}, {module_key("nginx"), 0x2000}};
+    assert_int_equal(module_key("/usr/sbin/nginx"), UINT32_C(0xffa17759));
+    assert_int_equal(stack_id(CALL_accept4, frames, 2), UINT64_C(0x39c84bcd1a35a980));
+    assert_int_not_equal(stack_id(CALL_accept, frames, 2), stack_id(CALL_accept4, frames, 2));
+    assert_int_not_equal(stack_id(CALL_accept4, frames, 1), stack_id(CALL_accept4, frames, 2));
+    assert_int_not_equal(stack_id(CALL_accept4, frames, 0), 0);
+}
+
+static void a_collision_of_ids_is_noticed(void **state)
+{
+    (void)state;
+    struct board *board = begin_sites(0);
+    struct stack *stack = put(board, 77, 0x100);
+    assert_non_null(stack);
+    assert_ptr_equal(put(board, 77, 0x100), stack);
+    assert_int_equal(board->stacks_lost, 0);
+    assert_null(put(board, 77, 0x101));
+    assert_int_equal(board->stacks_lost, 1);
+    assert_int_equal(stack->frames[0], frame(NGINX, 0x100));
+    struct stack *beside = put(board, 77 + STACK_MAX, 0x101); /* the same place in the table, but another id */
+    assert_ptr_equal(beside, stack + 1);
+    /* Another file with that name and the same code is the same site. */
+    assert_int_equal(module_put(board, "/opt/nginx", "", 0, 1), 2);
+    const uint64_t frames[] = {frame(2, 0x100), frame(LIBEVENT, 0x500)};
+    assert_ptr_equal(board_stack(board, stack_put(board, 77, CALL_accept4, frames, 2)), stack);
+    assert_int_equal(board->stacks_lost, 1);
+    free(board);
+}
+
+/* One that died between taking the place and filling it leaves it to the next. */
+static void a_stack_that_was_left_half_written_is_finished(void **state)
+{
+    (void)state;
+    struct board *board = begin_sites(0);
+    board_stack(board, 77)->id = 77;
+    struct stack *stack = put(board, 77, 0x100);
+    assert_ptr_equal(stack, board_stack(board, 77));
+    assert_int_equal(stack->state, 1);
+    assert_int_equal(stack->count, 2);
+    free(board);
+}
+
+static void a_full_table_of_stacks_is_counted(void **state)
+{
+    (void)state;
+    struct board *board = begin_sites(0);
+    for (uint64_t i = 0; i < STACK_MAX; i++)
+        assert_non_null(put(board, 1000 + i * 3, 0x100 + i));
+    assert_null(put(board, 500, 0x100));
+    assert_int_equal(board->stacks_lost, 1);
+    assert_non_null(put(board, 1000, 0x100)); /* those that are there are found */
+    free(board);
+}
+
+static void *put_many(void *data)
+{
+    struct board *board = data;
+    for (uint64_t i = 1; i <= 2000; i++)
+        if (!put(board, i * UINT64_C(0x9e3779b97f4a7c15), i))
+            return data;
+    return NULL;
+}
+
+static void stacks_are_put_once_by_many_threads(void **state)
+{
+    (void)state;
+    struct board *board = begin_sites(0);
+    pthread_t threads[4];
+    void *failed = NULL;
+    uint32_t used = 0;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, put_many, board), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    for (uint32_t i = 0; i < STACK_MAX; i++)
+        used += board_stack(board, i)->id != 0;
+    assert_int_equal(used, 2000);
+    free(board);
+}
+
+/* As snag does it: ranges first, then the number that makes stacks look, then what says that it is done. */
+static void resolve(struct board *board, uint16_t module, uint16_t pattern, uint64_t from, uint64_t to)
+{
+    uint32_t count = board->range_count;
+    *board_range(board, count) = (struct range){from, to, module, pattern, 0};
+    board->range_count = count + 1;
+    board->range_generation++;
+    board_module(board, module)->resolved = pattern + 1u;
+}
+
+static void caller_is_the_innermost_frame_and_stack_is_any(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->filters = IF_CALLER;
+    rule = add_rule();
+    rule->filters = IF_STACK;
+    struct board *board = begin_sites(1);
+    fake.site = put(board, 77, 0x100);
+    assert_int_equal(decide_once(board), 0);
+    assert_int_equal(board->unresolved, 2);
+    resolve(board, LIBEVENT, 0, 0x500, 0x501);
+    assert_int_equal(decide_once(board), 2);
+    assert_int_equal(board->unresolved, 4); /* nginx is not looked into yet: it could still hold the caller */
+    resolve(board, NGINX, 0, 0x101, 0x200);
+    assert_int_equal(decide_once(board), 2);
+    resolve(board, NGINX, 0, 0x80, 0x100);
+    assert_int_equal(decide_once(board), 2);
+    resolve(board, NGINX, 0, 0x80, 0x101);
+    assert_int_equal(decide_once(board), 1);
+    assert_int_equal(board->unresolved, 4);
+    fake.site = NULL;
+    assert_int_equal(decide_once(board), 0);
+    free(board);
+}
+
+static void a_site_is_asked_after_the_cheap_filters(void **state)
+{
+    (void)state;
+    struct rule *rule = add_rule();
+    rule->filters = IF_SITE | IF_FD;
+    rule->fd = 6;
+    rule->site = 77;
+    struct board *board = begin_sites(0);
+    fake.site = put(board, 77, 0x100);
+    assert_int_equal(decide_about(board, CALL_accept4, 5), 0);
+    assert_int_equal(fake.asked, 0);
+    assert_int_equal(decide_about(board, CALL_accept4, 6), 1);
+    assert_int_equal(fake.asked, 1);
+    fake.site = put(board, 78, 0x101);
+    assert_int_equal(decide_about(board, CALL_accept4, 6), 0);
+    free(board);
+}
+
 static void calls_know_their_names_and_numbers(void **state)
 {
     (void)state;
@@ -717,4 +944,8 @@ TEST_MAIN(TEST(when_agrees_with_a_walk), TEST(when_reaches_the_last_ordinal), TE
           TEST(a_rule_for_accept_alone_sees_the_fallback), TEST(nothing_fires_or_counts_while_paused_or_gone),
           TEST(a_board_is_refused_in_every_shorter_length), TEST(a_damaged_board_is_refused),
           TEST(mutated_boards_are_refused_or_usable), TEST(globs), TEST(wanted_says_who_must_look),
-          TEST(calls_know_their_names_and_numbers))
+          TEST(a_rule_for_a_site_needs_a_board_with_sites), TEST(modules_are_found_by_path_and_build),
+          TEST(site_ids_never_change), TEST(a_collision_of_ids_is_noticed),
+          TEST(a_stack_that_was_left_half_written_is_finished), TEST(a_full_table_of_stacks_is_counted),
+          TEST(stacks_are_put_once_by_many_threads), TEST(caller_is_the_innermost_frame_and_stack_is_any),
+          TEST(a_site_is_asked_after_the_cheap_filters), TEST(calls_know_their_names_and_numbers))

@@ -1,0 +1,322 @@
+#include "site.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+#include "module.h"
+#include "raw.h"
+#include "session.h"
+#include "unwind.h"
+
+enum {
+    BUCKETS = 4096,
+    ARENA = 8 << 20,       /* bytes for trails, of which only what is used takes memory */
+    STACK_ROOM = 16 << 10, /* bytes that a walk may need */
+    PAGE = 4096,
+    RESOLVE_POLL_NS = 500000,
+};
+
+#define LOCK_PATIENCE_NS UINT64_C(1000000000)
+#define RESOLVE_PATIENCE_NS UINT64_C(10000000000)
+
+/* A stack that was walked.  Written once, but for `dead`. */
+struct known {
+    uint32_t next; /* in its bucket: a place in the arena, plus 1; 0: the last */
+    uint16_t call, count;
+    uint32_t stack; /* on the board */
+    _Atomic uint32_t dead;
+    struct step steps[];
+};
+
+_Static_assert(sizeof(struct known) % 8 == 0 && sizeof(struct step) % 8 == 0, "places count eights");
+
+static unsigned char *arena; /* NULL: no call sites here */
+static size_t arena_used;
+static _Atomic uint32_t buckets[BUCKETS]; /* of `known` by call and innermost return address: places plus 1 */
+
+static _Atomic uint32_t lock; /* thread id of who walks, 0 for nobody */
+
+/* --- Stacks that are known. */
+
+static uint64_t word_at(const void *frame, int32_t place)
+{
+    uint64_t word;
+    memcpy(&word, (const char *)frame + place, sizeof word);
+    return word;
+}
+
+/* Whether the stack that FRAME is on holds what KNOWN says, from the inside out: each step tells where the next one is. */
+static bool leads_here(const struct known *known, const void *frame)
+{
+    for (uint32_t i = 0; i < known->count; i++) {
+        const struct step *step = &known->steps[i];
+        if (word_at(frame, step->ip_at) != step->ip)
+            return false;
+        if (step->fp_at != FP_UNKNOWN &&
+            word_at(frame, step->fp_at) != (uint64_t)((uintptr_t)frame + (uint64_t)step->fp))
+            return false;
+    }
+    return true;
+}
+
+static _Atomic uint32_t *bucket_of(enum call call, uint64_t ip)
+{
+    uint64_t hash = (ip ^ (uint64_t)call << 48) * UINT64_C(0x9e3779b97f4a7c15);
+    return &buckets[hash >> 52];
+}
+
+static const struct known *known_at(uint32_t place)
+{
+    return (const struct known *)(const void *)(arena + (size_t)(place - 1) * 8);
+}
+
+static struct stack *find_known(enum call call, const void *frame)
+{
+    uint32_t place = atomic_load_explicit(bucket_of(call, word_at(frame, sizeof(uint64_t))), memory_order_acquire);
+    while (place) {
+        const struct known *known = known_at(place);
+        if (known->call == call && leads_here(known, frame) &&
+            !atomic_load_explicit(&known->dead, memory_order_relaxed))
+            return board_stack(snag_board, known->stack);
+        place = known->next;
+    }
+    return NULL;
+}
+
+static size_t known_size(size_t steps)
+{
+    return sizeof(struct known) + steps * sizeof(struct step);
+}
+
+/* Keeps the way to STACK.  Without room, or where it can't be known again, each call will walk. */
+static void keep(enum call call, uint32_t stack, const struct trail *trail)
+{
+    size_t size = known_size(trail->count);
+    if (!trail->lasting || size > ARENA - arena_used)
+        return;
+    struct known *known = (struct known *)(void *)(arena + arena_used);
+    _Atomic uint32_t *bucket = bucket_of(call, trail->steps[0].ip);
+    known->call = (uint16_t)call;
+    known->count = (uint16_t)trail->count;
+    known->stack = stack;
+    memcpy(known->steps, trail->steps, trail->count * sizeof trail->steps[0]);
+    known->next = atomic_load_explicit(bucket, memory_order_relaxed);
+    atomic_store_explicit(bucket, (uint32_t)(arena_used / 8) + 1, memory_order_release);
+    arena_used += size;
+}
+
+/* --- One at a time. */
+
+static uint32_t own_tid(void)
+{
+    return (uint32_t)raw2(SYS_gettid, 0, 0);
+}
+
+/* Whether thread TID is one of this process: not so in a child that was forked while it walked. */
+static bool is_our_thread(uint32_t tid)
+{
+    return raw3(SYS_tgkill, raw2(SYS_getpid, 0, 0), (long)tid, 0) == 0;
+}
+
+/* Waits for who walks, which takes microseconds.  Returns false where it would be for ever. */
+static bool take_lock(void)
+{
+    uint32_t tid = own_tid(), holder = 0;
+    uint64_t end = 0;
+    while (!atomic_compare_exchange_strong(&lock, &holder, tid)) {
+        struct timespec moment = {.tv_nsec = 1000000};
+        uint64_t now = session_now();
+        end = end ? end : now + LOCK_PATIENCE_NS;
+        if (holder == tid || now > end || !is_our_thread(holder))
+            return false;
+        snag_raw(SYS_futex, raw_pointer(&lock), FUTEX_WAIT_PRIVATE, (long)holder, raw_pointer(&moment), 0, 0);
+        holder = 0;
+    }
+    return true;
+}
+
+static void release_lock(void)
+{
+    atomic_store(&lock, 0);
+    raw3(SYS_futex, raw_pointer(&lock), FUTEX_WAKE_PRIVATE, 1);
+}
+
+/* All signals, also those that libc keeps for itself, by which threads are cancelled. */
+static uint64_t block_signals(void)
+{
+    uint64_t all = UINT64_MAX, before = 0;
+    snag_raw(SYS_rt_sigprocmask, SIG_SETMASK, raw_pointer(&all), raw_pointer(&before), sizeof all, 0, 0);
+    return before;
+}
+
+static void restore_signals(uint64_t before)
+{
+    snag_raw(SYS_rt_sigprocmask, SIG_SETMASK, raw_pointer(&before), 0, sizeof before, 0, 0);
+}
+
+/* A fork waits until nobody walks, so that the child finds libunwind as it should be.  The lock is held meanwhile. */
+static bool fork_has_lock;
+
+static void before_fork(void)
+{
+    fork_has_lock = take_lock();
+}
+
+static void after_fork(void)
+{
+    if (fork_has_lock)
+        release_lock();
+}
+
+/* --- New stacks. */
+
+/* Whether the page of ADDRESS can be read, as in unwind.c. */
+static bool is_readable(uintptr_t address)
+{
+    return snag_raw(SYS_rt_sigprocmask, -1, (long)(address & ~(uintptr_t)7), 0, 8, 0, 0) != -EFAULT;
+}
+
+/* Whether there is room for a walk.  The first thread's stack grows; others end where memory does, or a handler's. */
+static bool has_room(void)
+{
+    stack_t alternate = {.ss_flags = SS_DISABLE};
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    raw2(SYS_sigaltstack, 0, raw_pointer(&alternate));
+    if (alternate.ss_flags & SS_ONSTACK)
+        return here - (uintptr_t)alternate.ss_sp >= STACK_ROOM;
+    if (own_tid() == (uint32_t)raw2(SYS_getpid, 0, 0))
+        return true;
+    for (uintptr_t below = PAGE; below <= STACK_ROOM; below += PAGE)
+        if (!is_readable(here - below))
+            return false;
+    return true;
+}
+
+/* Puts the stack of CALL that TRAIL leads through on the board, or finds it there; and cuts TRAIL to what is needed. */
+static uint32_t put_stack(enum call call, struct trail *trail)
+{
+    static uint64_t frames[STACK_FRAMES];
+    static struct stack_frame parts[STACK_FRAMES];
+    size_t count = 0;
+    for (size_t i = 0; i < trail->count; i++) {
+        struct place place = module_place(trail->steps[i].ip - 1);
+        if (place.left_out)
+            continue;
+        parts[count] = (struct stack_frame){place.key, place.module == MODULE_NONE ? 0 : place.offset + 1};
+        frames[count] = (uint64_t)place.module << 48 | parts[count].offset;
+        if (++count == STACK_FRAMES)
+            trail->count = i + 1;
+    }
+    return stack_put(snag_board, stack_id(call, parts, count), call, frames, count);
+}
+
+static struct stack *walk(enum call call, const void *frame)
+{
+    static struct trail trail;
+    struct stack *stack = find_known(call, frame); /* another thread may have come the same way meanwhile */
+    if (stack)
+        return stack;
+    if (!unwind_walk(frame, &trail))
+        return NULL;
+    uint32_t index = put_stack(call, &trail);
+    if (index == STACK_NONE)
+        return NULL;
+    keep(call, index, &trail);
+    return board_stack(snag_board, index);
+}
+
+static struct stack *walk_alone(enum call call, const void *frame)
+{
+    struct stack *stack = NULL;
+    session_process(); /* a forked child begins here, at the latest */
+    if (session_in_vfork_child() || !has_room())
+        return NULL;
+    int error = errno;
+    uint64_t signals = block_signals();
+    if (take_lock()) {
+        stack = walk(call, frame);
+        release_lock();
+    }
+    restore_signals(signals);
+    errno = error;
+    return stack;
+}
+
+struct stack *site_of(enum call call, const void *frame)
+{
+    struct stack *stack = NULL;
+    if (arena)
+        stack = find_known(call, frame);
+    if (arena && !stack)
+        stack = walk_alone(call, frame);
+    if (!stack)
+        atomic_fetch_add_explicit(&snag_board->unwalked, 1, memory_order_relaxed);
+    return stack;
+}
+
+uint32_t site_index(const struct stack *stack)
+{
+    return (uint32_t)(stack - board_stack(snag_board, 0));
+}
+
+/* --- Unloading. */
+
+static bool leads_through(const struct known *known, uintptr_t start, uintptr_t end)
+{
+    for (uint32_t i = 0; i < known->count; i++)
+        if (start <= known->steps[i].ip && known->steps[i].ip <= end)
+            return true;
+    return false;
+}
+
+static void forget(uintptr_t start, uintptr_t end)
+{
+    for (size_t at = 0; at < arena_used;) {
+        struct known *known = (struct known *)(void *)(arena + at);
+        if (leads_through(known, start, end))
+            atomic_store_explicit(&known->dead, 1, memory_order_relaxed);
+        at += known_size(known->count);
+    }
+}
+
+void site_forget_unloaded(void)
+{
+    if (!arena || session_in_vfork_child())
+        return;
+    uint64_t signals = block_signals();
+    if (take_lock()) {
+        module_sweep(forget);
+        release_lock();
+    }
+    restore_signals(signals);
+}
+
+/* --- The beginning. */
+
+/* Rules that ask for functions act from the first call on: snag looks them up while we wait. */
+static void await_resolution(void)
+{
+    uint64_t end = session_now() + RESOLVE_PATIENCE_NS;
+    while (!module_all_resolved() && board_alive(snag_board) && session_now() < end) {
+        struct timespec moment = {.tv_nsec = RESOLVE_POLL_NS};
+        raw2(SYS_nanosleep, raw_pointer(&moment), 0);
+    }
+}
+
+void site_begin(void)
+{
+    if (!snag_board->sites)
+        return;
+    unsigned char *memory = session_map(ARENA);
+    if (!memory || !module_begin() || !unwind_begin()) {
+        atomic_fetch_add(&snag_board->no_unwinder, 1);
+        return;
+    }
+    arena = memory;
+    module_register_all();
+    pthread_atfork(before_fork, after_fork, after_fork);
+    await_resolution();
+}
