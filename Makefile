@@ -21,7 +21,7 @@ PREFIX ?= /usr/local
 
 ENGINE_SRC = inject/engine/call.c inject/engine/board.c inject/engine/stack.c inject/engine/decide.c
 PLAN_SRC = inject/plan/plan.c inject/plan/plan_file.c inject/plan/parse.c inject/plan/parse_action.c \
-	inject/plan/parse_trigger.c inject/plan/parse_value.c inject/plan/parse_check.c inject/plan/diag.c \
+	inject/plan/parse_trigger.c inject/plan/parse_site.c inject/plan/parse_value.c inject/plan/parse_check.c inject/plan/diag.c \
 	inject/plan/names.c inject/plan/duration.c inject/plan/describe.c inject/plan/page.c \
 	inject/plan/check.c inject/plan/faults.c
 RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/session.c inject/run/steps.c \

@@ -112,7 +112,8 @@ struct rule_set {
     char strings[BOARD_STRINGS]; /* offset 0 is the empty string */
     uint32_t strings_size;
     struct {
-        uint32_t text; /* caller= or stack= as written: an offset into the strings */
+        uint32_t
+            text; /* caller= or stack= without the escapes of a value, but with those of a glob: an offset into the strings */
     } patterns[PATTERN_MAX];
     uint32_t pattern_count;
     bool sites; /* call sites are needed: by a rule, or because who runs the session says so */

@@ -290,6 +290,12 @@ static void print_filters(FILE *out, const struct plan_rule *source)
     print_glob(out, "its socket's path", source->path, &first);
     print_glob(out, "the process's name", source->comm, &first);
     print_glob(out, "the thread's name", source->thread, &first);
+    print_glob(out, "the function that makes it", source->caller, &first);
+    print_glob(out, "a function on its stack", source->stack, &first);
+    if (rule->filters & IF_SITE) {
+        print_and(out, &first);
+        fprintf(out, "it is made at the call site %016" PRIx64, rule->site);
+    }
     if (rule->filters & IF_PENDING) {
         print_and(out, &first);
         fprintf(out, "a connection is waiting");

@@ -61,6 +61,8 @@ void plan_rule_clear(struct plan_rule *rule)
     free(rule->path);
     free(rule->comm);
     free(rule->thread);
+    free(rule->caller);
+    free(rule->stack);
     *rule = (struct plan_rule){.text = NULL};
 }
 
@@ -176,6 +178,16 @@ static int calls_missing(struct parser *parser, struct slice calls)
     return -1;
 }
 
+/* What was meant is perhaps a colon of the value before.  Returns whether that can hold one. */
+static bool add_colon_hint(struct parser *parser)
+{
+    if (parser->last == KEY_COUNT || !key_info(parser->last)->text)
+        return false;
+    diag_add(parser->diag, "; a colon that belongs to the value of %s= is written \\:, or the value \"quoted\"",
+             key_info(parser->last)->name);
+    return true;
+}
+
 static int key_unknown(struct parser *parser, struct slice key)
 {
     struct nearest nearest = nearest_to(key.at, key.length);
@@ -188,11 +200,8 @@ static int key_unknown(struct parser *parser, struct slice key)
     for (enum key i = 0; i < KEY_COUNT; i++)
         nearest_offer(&nearest, key_info(i)->name);
     diag_fail(diag, key, "unknown key '%s'", diag_quote(key, quoted));
-    if (nearest.best == NULL && parser->last != KEY_COUNT && key_info(parser->last)->text) {
-        diag_add(diag, "; a colon that belongs to the value of %s= is written \\:, or the value \"quoted\"",
-                 key_info(parser->last)->name);
+    if (nearest.best == NULL && add_colon_hint(parser))
         return -1;
-    }
     diag_add_nearest(diag, nearest.best, "expected one of");
     for (enum key i = 0; i < KEY_COUNT && nearest.best == NULL; i++)
         diag_add_word(diag, key_info(i)->name);
@@ -267,8 +276,11 @@ static int parse_part(struct parser *parser)
         parser->at++;
     struct slice name = slice_between(from, parser->at);
     enum key key = key_find(name);
-    if (name.length == 0)
-        return diag_fail(parser->diag, name, "an action or a trigger is missing here");
+    if (name.length == 0) {
+        diag_fail(parser->diag, name, "an action or a trigger is missing here");
+        add_colon_hint(parser);
+        return -1;
+    }
     if (key == KEY_COUNT)
         return key_unknown(parser, name);
     if (parser_has(parser, key))

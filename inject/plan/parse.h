@@ -18,6 +18,7 @@ struct plan_rule {
     char *text;                    /* as the user wrote it */
     char *label;                   /* name=, or NULL */
     char *path, *comm, *thread;    /* globs, or NULL */
+    char *caller, *stack;          /* as the user wrote them, or NULL */
     uint64_t left_out[CALL_WORDS]; /* calls that a glob or class stands for, but that this can't be done to */
     bool scope_given;              /* per= */
 };

@@ -108,12 +108,6 @@ static int parse_times(struct parser *parser, struct slice value)
     return parse_number(parser->diag, value, "the number of injections", 1, INT64_MAX, &parser->out->rule.times);
 }
 
-static int refuse_site(struct parser *parser, struct slice where)
-{
-    return diag_fail(parser->diag, where,
-                     "call sites are not part of this version yet; caller=, stack=, site= and per=site come with them");
-}
-
 static int parse_per(struct parser *parser, struct slice value)
 {
     static const char *const words[] = {"tree", "process", "thread", "fd", "site"};
@@ -121,8 +115,6 @@ static int parse_per(struct parser *parser, struct slice value)
     int word = parse_word(parser, value, "scope", words, 5);
     if (word < 0)
         return -1;
-    if (scopes[word] == PER_SITE)
-        return refuse_site(parser, value);
     parser->out->rule.scope = scopes[word];
     parser->out->scope_given = true;
     return 0;
@@ -303,22 +295,14 @@ static int parse_name(struct parser *parser, struct slice value)
     return 0;
 }
 
-static int parse_site(struct parser *parser, struct slice value)
-{
-    (void)value;
-    for (enum key key = KEY_CALLER; key <= KEY_SITE; key++)
-        if (parser_has(parser, key))
-            return refuse_site(parser, parser->keys[key]);
-    return 0;
-}
-
 #define A_GLOB "a glob, as in worker*"
+#define A_FUNCTION "a function, as in ngx_event_accept, worker_*@nginx or 0x3b1f0@nginx"
 
 const struct key_info parse_trigger_keys[KEY_COUNT] = {
     [KEY_WHEN] = {.name = "when", .takes = "FIRST[..LAST][+[STEP]]", .parse = parse_when},
     [KEY_PROB] = {.name = "prob", .takes = "a number from 0 to 1", .parse = parse_prob},
     [KEY_TIMES] = {.name = "times", .takes = "a number, 1 or more", .parse = parse_times},
-    [KEY_PER] = {.name = "per", .takes = "tree, process, thread or fd", .parse = parse_per},
+    [KEY_PER] = {.name = "per", .takes = "tree, process, thread, fd or site", .parse = parse_per},
     [KEY_AFTER] = {.name = "after", .takes = "a time, as in 2s or start+2s", .parse = parse_after},
     [KEY_FOR] = {.name = "for", .takes = "a time, as in 500ms", .parse = parse_for},
     [KEY_PENDING] = {.name = "pending", .parse = parse_pending, .traits = SOCKET},
@@ -335,7 +319,7 @@ const struct key_info parse_trigger_keys[KEY_COUNT] = {
     [KEY_COMM] = {.name = "comm", .takes = A_GLOB, .parse = parse_comm, .text = true},
     [KEY_THREAD] = {.name = "thread", .takes = A_GLOB, .parse = parse_thread, .text = true},
     [KEY_NAME] = {.name = "name", .takes = "a label for reports", .parse = parse_name, .text = true},
-    [KEY_CALLER] = {.name = "caller", .takes = "a glob for a function", .parse = parse_site, .text = true},
-    [KEY_STACK] = {.name = "stack", .takes = "a glob for a function", .parse = parse_site, .text = true},
-    [KEY_SITE] = {.name = "site", .takes = "the id of a call site", .parse = parse_site, .text = true},
+    [KEY_CALLER] = {.name = "caller", .takes = A_FUNCTION, .parse = parse_caller, .text = true},
+    [KEY_STACK] = {.name = "stack", .takes = A_FUNCTION, .parse = parse_stack, .text = true},
+    [KEY_SITE] = {.name = "site", .takes = "a call site's 16 hexadecimal digits", .parse = parse_site},
 };

@@ -1,6 +1,6 @@
 /*
- * parser.h - what parse.c (the shape of an expression), parse_action.c and parse_trigger.c (what each key takes, by
- * means of parse_value.c) and parse_check.c (what fits together) share; faults.c reads the tables of keys.
+ * parser.h - what parse.c (the shape of an expression), parse_action.c, parse_trigger.c and parse_site.c (what each key takes,
+ * by means of parse_value.c) and parse_check.c (what fits together) share; faults.c reads the tables of keys.
  */
 #ifndef SNAG_PARSER_H
 #define SNAG_PARSER_H
@@ -66,6 +66,11 @@ struct key_info {
 /* The rows by key: those below KEY_WHEN, and those from there on. */
 extern const struct key_info parse_action_keys[KEY_WHEN];
 extern const struct key_info parse_trigger_keys[KEY_COUNT];
+
+/* What caller=, stack= and site= take, for the table (parse_site.c). */
+int parse_caller(struct parser *parser, struct slice value);
+int parse_stack(struct parser *parser, struct slice value);
+int parse_site(struct parser *parser, struct slice value);
 
 /* Returns the row of KEY, below KEY_COUNT. */
 const struct key_info *key_info(enum key key);

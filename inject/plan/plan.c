@@ -13,7 +13,8 @@ enum seed_origin { SEED_DEFAULT, SEED_FILE, SEED_CALLER };
 struct plan {
     struct plan_rule *rules;
     size_t count, capacity;
-    size_t strings; /* bytes that the rules' strings take on a board */
+    size_t strings;  /* bytes that the rules' strings take on a board */
+    size_t patterns; /* caller= and stack= of the rules */
     uint64_t traced[CALL_WORDS];
     uint64_t seed;
     enum seed_origin seed_origin;
@@ -46,7 +47,12 @@ static size_t string_size(const char *text)
 static size_t rule_strings(const struct plan_rule *rule)
 {
     return string_size(rule->text) + string_size(rule->label) + string_size(rule->path) + string_size(rule->comm) +
-           string_size(rule->thread);
+           string_size(rule->thread) + string_size(rule->caller) + string_size(rule->stack);
+}
+
+static size_t rule_patterns(const struct plan_rule *rule)
+{
+    return (rule->caller ? 1u : 0) + (rule->stack ? 1u : 0);
 }
 
 static int plan_grow(struct plan *plan)
@@ -72,9 +78,13 @@ static int plan_push(struct plan *plan, struct slice source, struct plan_rule *r
         return diag_fail(diag, source,
                          "too much text: the rules of a plan, with their names and globs, may take %d bytes",
                          BOARD_STRINGS);
+    if (plan->patterns + rule_patterns(rule) > PATTERN_MAX)
+        return diag_fail(diag, source, "too many functions: the rules of a plan may have %d caller= and stack= in all",
+                         PATTERN_MAX);
     if (plan_grow(plan) < 0)
         return -1;
     plan->strings += size;
+    plan->patterns += rule_patterns(rule);
     plan->rules[plan->count++] = *rule;
     return 0;
 }
@@ -123,6 +133,7 @@ void plan_back_to(struct plan *plan, const struct plan_mark *mark)
     while (plan->count > mark->count) {
         struct plan_rule *last = &plan->rules[--plan->count];
         plan->strings -= rule_strings(last);
+        plan->patterns -= rule_patterns(last);
         plan_rule_clear(last);
     }
     memcpy(plan->traced, mark->traced, sizeof plan->traced);
@@ -206,6 +217,19 @@ static uint32_t compile_string(struct rule_set *out, const char *text)
     return at;
 }
 
+/* Returns the number of the pattern TEXT, the same for equal ones; 0 for none.  plan_push() saw to the room. */
+static uint16_t compile_pattern(struct rule_set *out, const char *text)
+{
+    uint32_t i = 0;
+    if (text == NULL)
+        return 0;
+    while (i < out->pattern_count && strcmp(out->strings + out->patterns[i].text, text) != 0)
+        i++;
+    if (i == out->pattern_count)
+        out->patterns[out->pattern_count++].text = compile_string(out, text);
+    return (uint16_t)i;
+}
+
 static struct rule compile_rule(struct rule_set *out, const struct plan_rule *source, size_t tally)
 {
     struct rule rule = source->rule;
@@ -216,6 +240,9 @@ static struct rule compile_rule(struct rule_set *out, const struct plan_rule *so
     rule.path = compile_string(out, source->path);
     rule.comm = compile_string(out, source->comm);
     rule.thread = compile_string(out, source->thread);
+    rule.caller_pattern = compile_pattern(out, source->caller);
+    rule.stack_pattern = compile_pattern(out, source->stack);
+    out->sites |= rule_needs_site(&rule);
     return rule;
 }
 

@@ -98,6 +98,12 @@ static void dump_filters(const struct rule_set *set, const struct rule *rule, FI
         fprintf(out, " comm=<%s>", set->strings + rule->comm);
     if (rule->filters & IF_THREAD)
         fprintf(out, " thread=<%s>", set->strings + rule->thread);
+    if (rule->filters & IF_CALLER)
+        fprintf(out, " caller=<%s>", set->strings + set->patterns[rule->caller_pattern].text);
+    if (rule->filters & IF_STACK)
+        fprintf(out, " stack=<%s>", set->strings + set->patterns[rule->stack_pattern].text);
+    if (rule->filters & IF_SITE)
+        fprintf(out, " site=%016" PRIx64, rule->site);
     if (rule->label)
         fprintf(out, " name=<%s>", set->strings + rule->label);
 }
@@ -255,6 +261,13 @@ static const struct {
     {"accept:error=EINTR:path=@x\\:y\\*", "accept fail=4 path=<@x:y\\*>"},
     {"accept:error=EINTR:path=\"\"", "accept fail=4 path=<>"},
     {"accept:error=EINTR:comm=worker*:thread=\"pool 1\"", "accept fail=4 comm=<worker*> thread=<pool 1>"},
+    {"accept:error=EINTR:caller=ngx_*:stack=main@ngin?", "accept fail=4 caller=<ngx_*> stack=<main@ngin?>"},
+    {"accept:error=EINTR:caller=std\\:\\:net\\:\\:accept", "accept fail=4 caller=<std::net::accept>"},
+    {"accept:error=EINTR:caller=\"<T as Fn(&x)>::call\"", "accept fail=4 caller=<<T as Fn(&x)>::call>"},
+    {"accept:error=EINTR:stack=operator\\*@a.so", "accept fail=4 stack=<operator\\*@a.so>"},
+    {"accept:error=EINTR:stack=0x3b1f0@nginx", "accept fail=4 stack=<0x3b1f0@nginx>"},
+    {"accept:error=EINTR:stack=0xffffffffffff@n", "accept fail=4 stack=<0xffffffffffff@n>"},
+    {"accept:error=EINTR:site=9f3aC1d200000001:per=site", "accept fail=4 scope=4 site=9f3ac1d200000001"},
     {"accept:error=EINTR:comm=abcdefghijklmno*", "accept fail=4 comm=<abcdefghijklmno*>"},
     {"accept:error=EINTR:comm=[abc]bcdefghijklmno", "accept fail=4 comm=<[abc]bcdefghijklmno>"},
     {"accept:error=EINTR:name=\"a: b\\\\\"", "accept fail=4 name=<a: b\\>"},
@@ -435,14 +448,35 @@ static const struct {
     {"accept4:error=EINTR:thread=\"\"", 28, 1, "the name is empty; a process and a thread always have one"},
     {"accept4:error=EINTR:name=\"\"", 26, 1, "a name has 1 to 64 bytes"},
     /* call sites */
-    {"accept4:error=EINTR:caller=ngx_*", 20, 6,
-     "call sites are not part of this version yet; caller=, stack=, site= and per=site come with them"},
-    {"accept4:error=EINTR:stack=ngx_*", 20, 5,
-     "call sites are not part of this version yet; caller=, stack=, site= and per=site come with them"},
-    {"accept4:error=EINTR:site=9f3ac1d2", 20, 4,
-     "call sites are not part of this version yet; caller=, stack=, site= and per=site come with them"},
-    {"accept4:error=EINTR:per=site", 24, 4,
-     "call sites are not part of this version yet; caller=, stack=, site= and per=site come with them"},
+    {"accept4:error=EINTR:caller=", 27, 1,
+     "caller= needs a value: a function, as in ngx_event_accept, worker_*@nginx or 0x3b1f0@nginx"},
+    {"accept4:error=EINTR:caller=\"\"", 28, 1,
+     "the function is missing; expected NAME, NAME@MODULE or 0xOFFSET@MODULE"},
+    {"accept4:error=EINTR:stack=@nginx", 26, 6,
+     "the function is missing; expected NAME, NAME@MODULE or 0xOFFSET@MODULE"},
+    {"accept4:error=EINTR:stack=main@", 31, 1,
+     "the module is missing behind the '@'; expected NAME, NAME@MODULE or 0xOFFSET@MODULE"},
+    {"accept4:error=EINTR:stack=main@/usr/sbin/nginx", 31, 15,
+     "a module is named without its folder, as in nginx or libevent*"},
+    {"accept4:error=EINTR:stack=0x12", 26, 4, "an offset needs its module, as in 0x3b1f0@nginx"},
+    {"accept4:error=EINTR:caller=0xfun@nginx", 27, 5,
+     "'0xfun' is not an offset; expected NAME, NAME@MODULE or 0xOFFSET@MODULE"},
+    {"accept4:error=EINTR:caller=0x@nginx", 27, 2,
+     "'0x' is not an offset; expected NAME, NAME@MODULE or 0xOFFSET@MODULE"},
+    {"accept4:error=EINTR:caller=0x0@nginx", 27, 3, "out of range; an offset is from 0x1 to 0xffffffffffff"},
+    {"accept4:error=EINTR:caller=0x1000000000000@nginx", 27, 15,
+     "out of range; an offset is from 0x1 to 0xffffffffffff"},
+    {"accept4:error=EINTR:site=9f3ac1d2", 25, 8,
+     "not a call site; expected its 16 hexadecimal digits, as `snag trace -k` shows them"},
+    {"accept4:error=EINTR:site=9f3ac1d29f3ac1dg", 25, 16,
+     "not a call site; expected its 16 hexadecimal digits, as `snag trace -k` shows them"},
+    {"accept4:error=EINTR:site=0000000000000000", 25, 16, "no call site has the number 0"},
+    {"accept4:error=EINTR:per=sites", 24, 5, "unknown scope 'sites'; did you mean site?"},
+    {"accept4:error=EINTR:callers=main", 20, 7, "unknown key 'callers'; did you mean caller?"},
+    {"accept4:error=EINTR:caller=std::net::accept", 31, 1,
+     "an action or a trigger is missing here; a colon that belongs to the value of caller= is written \\:, or the "
+     "value "
+     "\"quoted\""},
     /* what does not fit together */
     {"listen:socklen=0", 7, 7, "listen can't have 'socklen'; these calls can:"},
     {"accept4,bind:family=inet", 13, 6, "bind can't have 'family'; these calls can:"},
@@ -746,6 +780,72 @@ static void boards_limits_are_the_plans(void **state)
     plan_free(plan);
 }
 
+static void equal_functions_are_one_pattern(void **state)
+{
+    (void)state;
+    char said[TEXT_MAX];
+    struct plan *plan = fresh();
+    assert_int_equal(add(plan, "accept:error=EINTR", said), 0);
+    struct rule_set *set = compile(plan, false);
+    assert_false(set->sites);
+    free(set);
+    assert_int_equal(add(plan, "accept:error=EINTR:stack=main:caller=serve", said), 0);
+    assert_int_equal(add(plan, "accept4:error=EINTR:caller=main", said), 0);
+    set = compile(plan, false);
+    assert_true(set->sites);
+    assert_int_equal(set->pattern_count, 2);
+    assert_int_equal(set->rules[1].stack_pattern, set->rules[2].caller_pattern);
+    assert_int_not_equal(set->rules[1].stack_pattern, set->rules[1].caller_pattern);
+    free(set);
+    plan_free(plan);
+}
+
+static void call_sites_are_asked_for_where_needed(void **state)
+{
+    (void)state;
+    static const char *const needing[] = {"accept:error=EINTR:per=site", "accept:error=EINTR:caller=f",
+                                          "accept:error=EINTR:stack=f", "accept:error=EINTR:site=0000000000000001"};
+    char said[TEXT_MAX];
+    for (size_t i = 0; i < sizeof needing / sizeof needing[0]; i++) {
+        struct plan *plan = fresh();
+        assert_int_equal(add(plan, needing[i], said), 0);
+        struct rule_set *set = compile(plan, false);
+        assert_true(set->sites);
+        free(set);
+        plan_free(plan);
+    }
+}
+
+static void functions_of_a_plan_are_limited(void **state)
+{
+    (void)state;
+    char said[TEXT_MAX], text[64], *file = NULL;
+    size_t size;
+    struct plan *plan = fresh();
+    for (int i = 0; i < PATTERN_MAX / 2; i++) {
+        snprintf(text, sizeof text, "accept:error=EINTR:caller=a%d:stack=b%d", i, i);
+        assert_int_equal(add(plan, text, said), 0);
+    }
+    assert_int_equal(add(plan, "accept:error=EINTR:stack=c", said), -1);
+    assert_non_null(strstr(said, "too many functions: the rules of a plan may have 128 caller= and stack= in all"));
+    struct rule_set *set = compile(plan, false);
+    assert_int_equal(set->pattern_count, PATTERN_MAX);
+    free(set);
+    plan_free(plan);
+    /* A file that is refused takes no room. */
+    plan = fresh();
+    FILE *out = open_memstream(&file, &size);
+    assert_non_null(out);
+    for (int i = 0; i < PATTERN_MAX; i++)
+        fprintf(out, "accept:error=EINTR:stack=b%d\n", i);
+    fprintf(out, "nonsense\n");
+    fclose(out);
+    assert_int_equal(add_text(plan, file, size, said), -1);
+    free(file);
+    assert_int_equal(add(plan, "accept:error=EINTR:stack=c", said), 0);
+    plan_free(plan);
+}
+
 static void boards_strings_are_limited(void **state)
 {
     (void)state;
@@ -986,6 +1086,11 @@ static void rules_are_described(void **state)
          "socket is of the family unix, and its socket's path matches '/a*', and the process's name matches 'x', and "
          "the "
          "thread's name matches 'y', and it asks for the address.\n"},
+        {"listen:error=EINVAL:per=site:caller=serve*:stack=main@nginx:site=9f3ac1d200000001:type=inet",
+         "Makes listen fail with EINVAL (a connected socket, or an unbound unix socket). Acts on every matching call; "
+         "calls are counted for each call site. A call matches if its socket is of the family inet, and the function "
+         "that makes it matches 'serve*', and a function on its stack matches 'main@nginx', and it is made at the call "
+         "site 9f3ac1d200000001.\n"},
         {"accept4:error=ENOENT:force:when=1..5+4", "Makes accept4 fail with ENOENT. A pending connection stays in the "
                                                    "queue. Acts on matching calls 1, 5; calls are "
                                                    "counted over all processes together.\n"},
@@ -1233,7 +1338,8 @@ TEST_MAIN(TEST(accepted_plans_compile_to_what_they_say), TEST(rules_text_compile
           TEST(long_texts_are_cut_between_characters), TEST(traces_are_no_rules),
           TEST(rules_keep_their_order_and_strings), TEST(compiled_plan_makes_a_sound_board),
           TEST(strace_counts_splits_by_call_and_thread), TEST(boards_limits_are_the_plans),
-          TEST(boards_strings_are_limited), TEST(plan_files_are_read),
+          TEST(boards_strings_are_limited), TEST(equal_functions_are_one_pattern),
+          TEST(call_sites_are_asked_for_where_needed), TEST(functions_of_a_plan_are_limited), TEST(plan_files_are_read),
           TEST(every_bad_line_is_shown_and_nothing_is_added), TEST(bad_lines_are_bounded),
           TEST(too_many_rules_in_a_file_add_none), TEST(files_that_are_no_plans_are_refused), TEST(callers_seed_wins),
           TEST(rules_are_described), TEST(durations_parse), TEST(durations_refuse), TEST(durations_come_back),
