@@ -63,12 +63,13 @@ TEST_listener_sweep = $(LISTENER_TEST_SRC)
 
 # Tests of libsnag.so, which start themselves again with it, and libraries that they preload beside it.
 SHIM_TESTS = calls shim_guest shim_accept shim_exhaust shim_count shim_process shim_start shim_record shim_site
-SHIM_TEST_LIBS = preload_early preload_malloc preload_accept
+SHIM_TEST_LIBS = preload_early preload_malloc preload_accept preload_no_unwind site_plugin_one site_plugin_two
 SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) $(PLAN_SRC)
 $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
-CLI_PROGRAMS = free_port past tiny tiny_static tiny_asan caller hand_over evhttp evhttp_core evhttp_shared evhttp_archive \
+CLI_PROGRAMS = free_port past tiny tiny_static tiny_asan caller hand_over sites sites_exec evhttp evhttp_core \
+	evhttp_shared evhttp_archive \
 	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static
 LIBS_tiny_asan = -fsanitize=address
@@ -274,6 +275,7 @@ $(B)/tests/run_test: LDFLAGS += -Wl,--wrap=posix_fallocate
 
 $(B)/tests/harness_sample: $(call objects,tests/unit/harness_sample.c tests/unit/harness.c)
 $(B)/tests/harness_test: | $(B)/tests/harness_sample
+$(B)/tests/shim_site_test: | $(B)/tests/sites $(B)/tests/sites_exec
 $(SHIM_TESTS:%=$(B)/tests/%_test): | $(B)/libsnag.so $(SHIM_TEST_LIBS:%=$(B)/tests/%.so)
 
 $(B)/tests/%.so: tests/unit/%.c $(B)/flags
@@ -291,6 +293,12 @@ $(B)/tests/%: tests/cli/servers/%.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -MF $@.d -o $@ $< -pthread $(LIBS_$*) -ldl
+
+# A program that is always loaded at the same address.
+$(B)/tests/sites_exec: tests/cli/servers/sites.c $(B)/flags
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -fno-pie -no-pie -o $@ $<
 
 # One web server on libevent's evhttp, with its listener and with ours, linked in each way that there is.
 LINK_evhttp = $(call pkg,libs,libevent)

@@ -144,17 +144,31 @@ static void release_lock(void)
     raw3(SYS_futex, raw_pointer(&lock), FUTEX_WAKE_PRIVATE, 1);
 }
 
-/* All signals, also those that libc keeps for itself, by which threads are cancelled. */
-static uint64_t block_signals(void)
+/* What was set before nothing might interrupt this thread. */
+struct quiet {
+    uint64_t signals;
+    int cancel;
+};
+
+/*
+ * Blocks all signals.  That by which libc cancels a thread comes all the same: libunwind blocks signals too, by
+ * sigprocmask(), which unblocks that one.  So the thread also asks to be cancelled at cancellation points alone, of which
+ * there are none here.  (Not to be cancelled at all would do as well, but glibc 2.36 loses what the thread returns then.)
+ */
+static struct quiet be_quiet(void)
 {
-    uint64_t all = UINT64_MAX, before = 0;
-    snag_raw(SYS_rt_sigprocmask, SIG_SETMASK, raw_pointer(&all), raw_pointer(&before), sizeof all, 0, 0);
+    struct quiet before = {0};
+    uint64_t all = UINT64_MAX;
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &before.cancel);
+    snag_raw(SYS_rt_sigprocmask, SIG_SETMASK, raw_pointer(&all), raw_pointer(&before.signals), sizeof all, 0, 0);
     return before;
 }
 
-static void restore_signals(uint64_t before)
+/* A cancellation that came meanwhile ends the thread here, if it needs no cancellation point. */
+static void end_quiet(const struct quiet *before)
 {
-    snag_raw(SYS_rt_sigprocmask, SIG_SETMASK, raw_pointer(&before), 0, sizeof before, 0, 0);
+    snag_raw(SYS_rt_sigprocmask, SIG_SETMASK, raw_pointer(&before->signals), 0, sizeof before->signals, 0, 0);
+    pthread_setcanceltype(before->cancel, NULL);
 }
 
 /* A fork waits until nobody walks, so that the child finds libunwind as it should be.  The lock is held meanwhile. */
@@ -235,13 +249,13 @@ static struct stack *walk_alone(enum call call, const void *frame)
     if (session_in_vfork_child() || !has_room())
         return NULL;
     int error = errno;
-    uint64_t signals = block_signals();
+    struct quiet before = be_quiet();
     if (take_lock()) {
         stack = walk(call, frame);
         release_lock();
     }
-    restore_signals(signals);
     errno = error;
+    end_quiet(&before);
     return stack;
 }
 
@@ -286,12 +300,12 @@ void site_forget_unloaded(void)
 {
     if (!arena || session_in_vfork_child())
         return;
-    uint64_t signals = block_signals();
+    struct quiet before = be_quiet();
     if (take_lock()) {
         module_sweep(forget);
         release_lock();
     }
-    restore_signals(signals);
+    end_quiet(&before);
 }
 
 /* --- The beginning. */
