@@ -12,6 +12,7 @@ SAN ?=
 B := $(BUILD)$(if $(SAN),/$(if $(filter thread,$(SAN)),tsan,san))
 
 CC = gcc
+CXX = g++
 AR = ar
 OBJCOPY = objcopy
 PKG_CONFIG = pkg-config
@@ -68,8 +69,8 @@ SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) 
 $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
-CLI_PROGRAMS = free_port past tiny tiny_static tiny_asan caller hand_over sites sites_exec evhttp evhttp_core \
-	evhttp_shared evhttp_archive \
+CLI_PROGRAMS = free_port past tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
+	thrower_llvm evhttp evhttp_core evhttp_shared evhttp_archive \
 	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static
 LIBS_tiny_asan = -fsanitize=address
@@ -77,7 +78,8 @@ LIBS_tiny_asan = -fsanitize=address
 # Shell tests: each file is run in a process of its own by tests/run.
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
-	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh
+	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/trace_test.sh \
+	tests/cli/report_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh
 
 # --- Flags -------------------------------------------------------------------------------------------------------
@@ -299,6 +301,18 @@ $(B)/tests/sites_exec: tests/cli/servers/sites.c $(B)/flags
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -MF $@.d -fno-pie -no-pie -o $@ $<
+
+$(B)/tests/sites_asan: tests/cli/servers/sites.c $(B)/flags
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -fsanitize=address -o $@ $<
+
+# In C++, with the unwinder of gcc and with that of LLVM, which stands before it.
+LINK_thrower_llvm = -Wl,--no-as-needed -l:libunwind.so.1
+$(B)/tests/thrower $(B)/tests/thrower_llvm: tests/cli/servers/thrower.cc $(B)/flags
+	$(call say,CXX,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -std=c++17 -O1 -g -Wall -Wextra -Werror -fnon-call-exceptions -pthread -MMD -MP -MF $@.d -o $@ $< $(LINK_$(@F)) -ldl
 
 # One web server on libevent's evhttp, with its listener and with ours, linked in each way that there is.
 LINK_evhttp = $(call pkg,libs,libevent)
