@@ -286,19 +286,21 @@ static bool lies_at(uint64_t frame, uint64_t address, uint64_t word)
 }
 
 /*
- * Notes the frame that the cursor is at.  Behind a signal handler nothing is in a place that a call would give it; and the
- * address is no return address but that of the next instruction: one more, and it is looked up as one.
+ * Notes the frame that the cursor is at.  One that a signal interrupted was not reached by a call: its place on the stack
+ * says nothing, and where it goes on is no return address; one more, and it is looked up as one.  (libunwind 1.6 says
+ * "signal frame" of the interrupted frame, other versions of the handler's, in libc, for which one more does no harm.)
  */
-static bool take_step(uint64_t frame, bool interrupted, struct trail *out)
+static bool take_step(uint64_t frame, struct trail *out)
 {
     struct step *step = &out->steps[out->count];
     uint64_t ip, sp, fp;
     if (!get(UNW_REG_IP, &ip) || !get(UNW_REG_SP, &sp) || !get(REGISTER_FP, &fp) || ip == 0)
         return false;
     uint64_t ip_at = sp - sizeof ip, fp_at = saved_fp_at();
-    bool in_place = lies_at(frame, ip_at, ip) && lies_at(frame, fp_at, fp);
-    out->lasting = out->lasting && in_place && !interrupted;
-    step->ip = ip + interrupted;
+    bool called = lies_at(frame, ip_at, ip) && unwinder.is_signal_frame(&walk.cursor) <= 0;
+    bool in_place = called && lies_at(frame, fp_at, fp);
+    out->lasting = out->lasting && in_place;
+    step->ip = ip + !called;
     step->ip_at = in_place ? (int32_t)(ip_at - frame) : 0;
     step->fp_at = in_place ? (int32_t)(fp_at - frame) : 0;
     step->fp = (int64_t)(fp - frame);
@@ -340,12 +342,9 @@ bool unwind_walk(const void *from, struct trail *out)
     out->lasting = true;
     if (unwinder.init(&walk.cursor, space, NULL) != 0 || !walk_out(frame))
         return false;
-    bool interrupted = false;
-    while (out->count < TRAIL_MAX && take_step(frame, interrupted, out)) {
-        interrupted = unwinder.is_signal_frame(&walk.cursor) > 0;
+    while (out->count < TRAIL_MAX && take_step(frame, out))
         if (unwinder.step(&walk.cursor) <= 0)
             break;
-    }
     drop_other_values(out);
     return out->count > 0;
 }

@@ -164,10 +164,27 @@ SITE_TEST(only_32_frames_are_kept, .check = check_32_frames)
         accept_at(depth);
 }
 
+enum { IMAGE = 128 }; /* words of a stack */
+
+static uint64_t image[IMAGE];
+
+/* Copies words that are none of the copier's business. */
+__attribute__((no_sanitize_address, no_sanitize_undefined)) static void copy_words(volatile uint64_t *to,
+                                                                                   const volatile uint64_t *from)
+{
+    for (int i = 0; i < IMAGE; i++)
+        to[i] = from[i];
+}
+
+/*
+ * A function whose frame has another size for each SIZE.  A small one keeps what lies from its array on outward, frames of
+ * its callers included; a large one has just that in its array: leftovers, as they are in every uninitialized array.
+ */
 APART static int accept_behind_array(size_t size)
 {
-    char *array = alloca(size);
-    memset(array, (int)size, size);
+    uint64_t *array = alloca(size);
+    bool small = size < sizeof image;
+    copy_words(small ? image : array, small ? array : image);
     int ret = accept_at(1);
     __asm__ volatile("" ::"r"(array) : "memory");
     return ret;
@@ -175,8 +192,29 @@ APART static int accept_behind_array(size_t size)
 
 SITE_TEST(arrays_on_the_stack_make_no_other_site, .check = check_one_site)
 {
-    for (size_t i = 0; i < 300; i++)
-        accept_behind_array(1 + i * 37 % 5000);
+    for (volatile size_t i = 0; i < 300; i++)
+        accept_behind_array(16 + i * 37 % 5000);
+}
+
+APART static int accept_elsewhere(size_t size)
+{
+    int ret = accept_behind_array(size);
+    __asm__ volatile("" ::: "memory");
+    return ret;
+}
+
+static void check_two_sites(struct session_board *session)
+{
+    assert_int_equal(shim_count(EVENT_CALL, CALL_accept), 2);
+    assert_int_not_equal(site(0), site(1));
+    assert_int_equal(count_sites(true), 2);
+    assert_int_equal(stack_of(session, site(1))->count, stack_of(session, site(0))->count + 1);
+}
+
+SITE_TEST(leftovers_of_another_stack_are_not_taken_for_it, .check = check_two_sites)
+{
+    assert_fails(accept_behind_array(16), EBADF);
+    assert_fails(accept_elsewhere(2 * sizeof image), EBADF); /* one function further in, as the check knows */
 }
 
 static void check_ways(struct session_board *session)
@@ -635,6 +673,48 @@ SITE_TEST(signal_handlers_in_the_middle_of_a_walk, .check = check_all_have_sites
     assert_int_equal(timer_delete(timer), 0);
 }
 
+extern const char trap_return[]; /* where a trap of the function below goes on */
+
+APART static void trap(void)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("int3\n\t"
+                     ".globl trap_return\n"
+                     "trap_return:\n\t"
+                     "nop" ::
+                         : "memory");
+#endif
+}
+
+static void accept_at_once(int signal)
+{
+    (void)signal;
+    accept(-1, NULL, NULL);
+}
+
+static bool has_offset(const struct stack *stack, uint64_t offset)
+{
+    for (int i = 0; i < stack->count; i++)
+        if (frame_offset(stack->frames[i]) == offset)
+            return true;
+    return false;
+}
+
+/* One more than where it goes on, for functions are looked up one byte before: the next one could begin there. */
+SITE_TEST(an_interrupted_function_is_shown_where_it_was, .check = check_all_have_sites)
+{
+    struct sigaction action = {.sa_handler = accept_at_once};
+    struct dl_find_object here;
+    struct board *board = shim_board();
+    int found = 0;
+    assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
+    trap();
+    assert_int_equal(_dl_find_object((void *)(uintptr_t)trap_return, &here), 0);
+    for (uint32_t i = 0; i < STACK_MAX; i++)
+        found += has_offset(board_stack(board, i), (uintptr_t)trap_return - here.dlfo_link_map->l_addr + 1);
+    assert_int_equal(found, 1);
+}
+
 /* --- Where no stack is walked. */
 
 static void accept_on_alternate(int signal)
@@ -766,14 +846,15 @@ SITE_TEST(plugins_that_take_each_others_place, .check = check_plugins)
 }
 
 SHIM_MAIN(TEST(a_site_is_a_stack), TEST(only_32_frames_are_kept), TEST(arrays_on_the_stack_make_no_other_site),
-          TEST(each_way_is_another_site), TEST(sites_are_equal_from_run_to_run),
-          TEST(sites_are_equal_in_forked_children), TEST(per_site_counts_each_site), TEST(site_is_one_call_site),
+          TEST(leftovers_of_another_stack_are_not_taken_for_it), TEST(each_way_is_another_site),
+          TEST(sites_are_equal_from_run_to_run), TEST(sites_are_equal_in_forked_children),
+          TEST(per_site_counts_each_site), TEST(site_is_one_call_site),
           TEST(a_rule_for_a_function_acts_on_the_first_call), TEST(a_program_does_not_wait_for_a_snag_that_is_gone),
           TEST(calls_before_a_module_is_resolved_are_counted),
           TEST(a_daemon_that_reuses_all_descriptors_keeps_its_data), TEST(a_fork_during_dl_iterate_phdr_has_sites),
           TEST(a_fork_in_the_middle_of_a_walk_has_sites), TEST(a_raw_clone_in_the_middle_of_a_walk_goes_on),
           TEST(threads_by_the_thousand_have_sites), TEST(threads_are_cancelled_inside_accept),
           TEST(a_walk_is_not_cancelled), TEST(signal_handlers_in_the_middle_of_a_walk),
-          TEST(a_small_alternate_stack_is_not_walked), TEST(a_small_thread_is_not_walked),
-          TEST(a_vfork_child_walks_no_new_stack), TEST(without_libunwind_calls_have_no_sites),
-          TEST(plugins_that_take_each_others_place))
+          TEST(an_interrupted_function_is_shown_where_it_was), TEST(a_small_alternate_stack_is_not_walked),
+          TEST(a_small_thread_is_not_walked), TEST(a_vfork_child_walks_no_new_stack),
+          TEST(without_libunwind_calls_have_no_sites), TEST(plugins_that_take_each_others_place))
