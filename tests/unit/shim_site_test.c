@@ -211,10 +211,19 @@ static void check_two_sites(struct session_board *session)
     assert_int_equal(stack_of(session, site(1))->count, stack_of(session, site(0))->count + 1);
 }
 
-SITE_TEST(leftovers_of_another_stack_are_not_taken_for_it, .check = check_two_sites)
+/* In a thread, whose whole stack is in the image. */
+static void *leave_leftovers(void *data)
 {
     assert_fails(accept_behind_array(16), EBADF);
     assert_fails(accept_elsewhere(2 * sizeof image), EBADF); /* one function further in, as the check knows */
+    return data;
+}
+
+SITE_TEST(leftovers_of_another_stack_are_not_taken_for_it, .check = check_two_sites)
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, leave_leftovers, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
 static void check_ways(struct session_board *session)
