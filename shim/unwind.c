@@ -39,6 +39,7 @@ static struct {
 #undef X
 } unwinder;
 
+static void *library;
 static unw_addr_space_t space;
 
 /* The walk that is under way. */
@@ -171,9 +172,10 @@ static int get_proc_name(unw_addr_space_t asked, unw_word_t ip, char *name, size
 
 /* --- The beginning. */
 
+/* It stays. */
 static bool load(void)
 {
-    void *library = dlopen("libunwind-" NAME_OF(UNW_TARGET) ".so.8", RTLD_NOW | RTLD_LOCAL);
+    library = dlopen("libunwind-" NAME_OF(UNW_TARGET) ".so.8", RTLD_NOW | RTLD_LOCAL);
     if (!library)
         return false;
 #define X(name, symbol) \

@@ -42,7 +42,7 @@ struct options {
     int stop_signal;
     bool strict, strace_counts;
     bool sites; /* records hold their call sites */
-    bool live; /* `snag trace`: calls are shown as they happen, with their arguments */
+    bool live;  /* `snag trace`: calls are shown as they happen, with their arguments */
 };
 
 /*
