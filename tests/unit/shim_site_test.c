@@ -173,7 +173,7 @@ __attribute__((no_sanitize_address, no_sanitize_undefined)) static void copy_wor
                                                                                    const volatile uint64_t *from)
 {
     for (int i = 0; i < IMAGE; i++)
-        to[i] = from[i];
+        to[i] = from[i]; /* NOLINT(clang-analyzer-core.uninitialized.Assign): leftovers are what this is about */
 }
 
 /*
@@ -524,9 +524,10 @@ static void check_children(struct session_board *session)
             parent = &process->event;
     }
     assert_non_null(parent);
+    const int32_t pid = parent ? parent->pid : 0;
     for (size_t i = 0; i < shim_event_count; i++) {
         const struct event *event = &shim_events[i].event;
-        if (event->kind != EVENT_CALL || event->pid == parent->pid)
+        if (event->kind != EVENT_CALL || event->pid == pid)
             continue;
         assert_int_not_equal(event->site, 0);
         calls++;
