@@ -10,6 +10,8 @@
 #include "raw.h"
 #include "session.h"
 
+#define DELETED " (deleted)"
+
 enum {
     MAPPED_MAX = 1024,
     HEADERS_MAX = 32, /* program headers of a file; more than any linker makes */
@@ -46,6 +48,9 @@ bool module_begin(void)
     long length = snag_raw(SYS_readlinkat, AT_FDCWD, raw_pointer("/proc/self/exe"), raw_pointer(own_program),
                            sizeof own_program - 1, 0, 0);
     own_program[length > 0 ? length : 0] = 0;
+    char *deleted = strstr(own_program, DELETED); /* said of a program that was replaced: it keeps its call sites */
+    if (deleted && deleted[sizeof DELETED - 1] == 0)
+        *deleted = 0;
     return true;
 }
 

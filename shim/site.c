@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "module.h"
 #include "raw.h"
@@ -14,7 +15,8 @@
 enum {
     BUCKETS = 4096,
     ARENA = 8 << 20,       /* bytes for trails, of which only what is used takes memory */
-    STACK_ROOM = 16 << 10, /* bytes that a walk may need */
+    STACK_ROOM = 16 << 10, /* bytes that a walk may need: four times what was measured */
+    GROWS_MAX = 8 << 20,   /* bytes of the first thread's stack that are taken for granted: the usual limit */
     PAGE = 4096,
     RESOLVE_POLL_NS = 500000,
 };
@@ -36,6 +38,8 @@ _Static_assert(sizeof(struct known) % 8 == 0 && sizeof(struct step) % 8 == 0, "p
 static unsigned char *arena; /* NULL: no call sites here */
 static size_t arena_used;
 static _Atomic uint32_t buckets[BUCKETS]; /* of `known` by call and innermost return address: places plus 1 */
+
+static uintptr_t top; /* of the stack that the kernel made: an address near its end */
 
 static _Atomic uint32_t lock; /* thread id of who walks, 0 for nobody */
 
@@ -171,8 +175,11 @@ static void end_quiet(const struct quiet *before)
     pthread_setcanceltype(before->cancel, NULL);
 }
 
-/* A fork waits until nobody walks, so that the child finds libunwind as it should be.  The lock is held meanwhile. */
-static bool fork_has_lock;
+/*
+ * A fork waits until nobody walks, so that the child finds libunwind as it should be.  The lock is held meanwhile, by this
+ * thread, which is the one that the child has.
+ */
+static __thread bool fork_has_lock;
 
 static void before_fork(void)
 {
@@ -193,7 +200,13 @@ static bool is_readable(uintptr_t address)
     return snag_raw(SYS_rt_sigprocmask, -1, (long)(address & ~(uintptr_t)7), 0, 8, 0, 0) != -EFAULT;
 }
 
-/* Whether there is room for a walk.  The first thread's stack grows; others end where memory does, or a handler's. */
+/* Whether HERE is on the stack that the kernel made, which grows by itself down to its limit. */
+static bool is_growing(uintptr_t here)
+{
+    return here < top && top - here < GROWS_MAX;
+}
+
+/* Whether there is room for a walk, on a handler's stack, a thread's, or one that a program switches to. */
 static bool has_room(void)
 {
     stack_t alternate = {.ss_flags = SS_DISABLE};
@@ -201,7 +214,7 @@ static bool has_room(void)
     raw2(SYS_sigaltstack, 0, raw_pointer(&alternate));
     if (alternate.ss_flags & SS_ONSTACK)
         return here - (uintptr_t)alternate.ss_sp >= STACK_ROOM;
-    if (own_tid() == (uint32_t)raw2(SYS_getpid, 0, 0))
+    if (is_growing(here))
         return true;
     for (uintptr_t below = PAGE; below <= STACK_ROOM; below += PAGE)
         if (!is_readable(here - below))
@@ -329,6 +342,7 @@ void site_begin(void)
         atomic_fetch_add(&snag_board->no_unwinder, 1);
         return;
     }
+    top = (uintptr_t)getauxval(AT_RANDOM);
     arena = memory;
     module_register_all();
     pthread_atfork(before_fork, after_fork, after_fork);

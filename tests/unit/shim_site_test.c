@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -276,6 +277,49 @@ SITE_TEST(sites_are_equal_from_run_to_run, .check = check_runs)
         spawn("sites", environ);
     for (int i = 0; i < 3; i++)
         spawn("sites_exec", environ);
+}
+
+static void check_deleted(struct session_board *session)
+{
+    assert_int_equal(shim_count(EVENT_CALL, CALL_accept), 8);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(site(i), site(4 + i));
+    assert_string_equal(module_of(session, site(0), 0), "sites");
+}
+
+/* Copies the file FROM to the program TO; returns a descriptor to run it by. */
+static int copy_program(const char *from, const char *to)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0700);
+    assert_true(in >= 0 && out >= 0);
+    while (sendfile(out, in, NULL, 1 << 20) > 0)
+        ;
+    close(in);
+    close(out);
+    return open(to, O_RDONLY | O_CLOEXEC);
+}
+
+/* As after an upgrade, with the old one still running. */
+SITE_TEST(a_program_that_was_deleted_keeps_its_sites, .check = check_deleted)
+{
+    char path[4096], copy[] = "/tmp/snag-test-XXXXXX", program[64];
+    char *const arguments[] = {program, NULL};
+    assert_non_null(mkdtemp(copy));
+    snprintf(program, sizeof program, "%s/sites", copy);
+    shim_path("sites", path, sizeof path);
+    for (volatile int deleted = 0; deleted < 2; deleted++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            int fd = copy_program(path, program);
+            if (deleted)
+                unlink(program);
+            fexecve(fd, arguments, environ);
+            _exit(127);
+        }
+        shim_reap(pid, 0);
+    }
+    assert_int_equal(unlink(program), -1);
+    assert_int_equal(rmdir(copy), 0);
 }
 
 SITE_TEST(sites_are_equal_in_forked_children, .check = check_one_site)
@@ -858,9 +902,9 @@ SITE_TEST(plugins_that_take_each_others_place, .check = check_plugins)
 SHIM_MAIN(TEST(a_site_is_a_stack), TEST(only_32_frames_are_kept), TEST(arrays_on_the_stack_make_no_other_site),
           TEST(leftovers_of_another_stack_are_not_taken_for_it), TEST(each_way_is_another_site),
           TEST(sites_are_equal_from_run_to_run), TEST(sites_are_equal_in_forked_children),
-          TEST(per_site_counts_each_site), TEST(site_is_one_call_site),
-          TEST(a_rule_for_a_function_acts_on_the_first_call), TEST(a_program_does_not_wait_for_a_snag_that_is_gone),
-          TEST(calls_before_a_module_is_resolved_are_counted),
+          TEST(a_program_that_was_deleted_keeps_its_sites), TEST(per_site_counts_each_site),
+          TEST(site_is_one_call_site), TEST(a_rule_for_a_function_acts_on_the_first_call),
+          TEST(a_program_does_not_wait_for_a_snag_that_is_gone), TEST(calls_before_a_module_is_resolved_are_counted),
           TEST(a_daemon_that_reuses_all_descriptors_keeps_its_data), TEST(a_fork_during_dl_iterate_phdr_has_sites),
           TEST(a_fork_in_the_middle_of_a_walk_has_sites), TEST(a_raw_clone_in_the_middle_of_a_walk_goes_on),
           TEST(threads_by_the_thousand_have_sites), TEST(threads_are_cancelled_inside_accept),
