@@ -76,7 +76,8 @@ static inline bool hook_wanted(enum call call)
  */
 static inline bool hook_concerns(enum call call, int fd)
 {
-    return (snag_wanted[call] & ~WANT_SITE) != WANT_RULE || snag_thread.fallback.error != 0 || decide_concerns(snag_board, call, fd);
+    return (snag_wanted[call] & ~WANT_SITE) != WANT_RULE || snag_thread.fallback.error != 0 ||
+           decide_concerns(snag_board, call, fd);
 }
 
 /*
