@@ -338,13 +338,15 @@ void site_begin(void)
     if (!snag_board->sites)
         return;
     unsigned char *memory = session_map(ARENA);
-    if (!memory || !module_begin() || !unwind_begin()) {
+    bool can = memory && module_begin();
+    if (can)
+        module_register_all(); /* before libunwind is one of them */
+    if (!can || !unwind_begin()) {
         atomic_fetch_add(&snag_board->no_unwinder, 1);
         return;
     }
     top = (uintptr_t)getauxval(AT_RANDOM);
     arena = memory;
-    module_register_all();
     pthread_atfork(before_fork, after_fork, after_fork);
     await_resolution();
 }
