@@ -36,7 +36,10 @@ DECODE_SRC = inject/trace/decode.c inject/trace/decode_socket.c inject/trace/dec
 	inject/trace/words.c inject/trace/constants.c
 REPORT_SRC = inject/report/report.c inject/report/reader.c inject/report/figures.c inject/report/life.c \
 	inject/report/text.c inject/report/json.c
-SNAG_SRC = inject/main.c $(RUN_SRC) $(TRACE_SRC) $(REPORT_SRC) $(PLAN_SRC) $(ENGINE_SRC)
+SYMBOLS_SRC = inject/sites/symbols.c inject/sites/lines.c inject/sites/demangle.c inject/sites/texts.c \
+	inject/sites/pattern.c
+SITES_SRC = $(SYMBOLS_SRC)
+SNAG_SRC = inject/main.c $(RUN_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
 SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
 	shim/scene.c shim/hook.c shim/show.c shim/wrap_socket.c shim/wrap_fd.c shim/wrap_pipe.c shim/wrap_wait.c \
@@ -49,11 +52,12 @@ LISTENER_MAP = listener/evconnlistener.map
 ECHO_SRC = listener/examples/echo.c
 
 # Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
-UNIT_TESTS = harness engine plan drain run trace listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
+UNIT_TESTS = harness engine plan drain run trace symbols listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
 TEST_engine = $(ENGINE_SRC)
 TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
 TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
 TEST_run = $(filter-out inject/main.c,$(SNAG_SRC))
+TEST_symbols = $(ENGINE_SRC) $(PLAN_SRC) $(SYMBOLS_SRC)
 TEST_trace = $(ENGINE_SRC) $(PLAN_SRC) $(DECODE_SRC) inject/trace/address.c inject/trace/strace.c
 LISTENER_TESTS = listener listener_policy listener_thread listener_sweep
 LISTENER_TEST_SRC = $(LISTENER_SRC) tests/unit/listener_world.c tests/unit/listener_faults.c
@@ -100,6 +104,8 @@ pkg_ask = $(shell $(PKG_CONFIG) --$1 $2)$(if $(filter-out 0,$(.SHELLSTATUS)),\
 	$(error $2 not found by $(PKG_CONFIG): scripts/deps build installs what is missing))
 pkg = $(if $(filter undefined,$(flavor $(pkg_key))),$(eval $(pkg_key) := $(call pkg_ask,$1,$2)))$($(pkg_key))
 
+# libiberty, which takes names apart, comes without a file for pkg-config.
+SITES_LIBS = $(call pkg,libs,libdw libelf) -liberty
 EVENT_PKGS = libevent_core libevent_extra libevent_openssl libevent_pthreads
 SNAG_PKGS = $(EVENT_PKGS) openssl jansson
 
@@ -160,7 +166,7 @@ sources:
 	@printf '%s\n' $(sort $(SNAG_SRC) $(SHIM_SRC) $(SHIM_ENGINE_SRC) $(LISTENER_SRC) $(ECHO_SRC) \
 		$(foreach test,$(UNIT_TESTS),tests/unit/$(test)_test.c $(TEST_$(test))) tests/unit/harness.c \
 		tests/unit/harness_sample.c $(CLI_PROGRAMS:%=tests/cli/servers/%.c) $(SHIM_TEST_LIBS:%=tests/unit/%.c) scripts/demo-client.c tests/bench/accept.c \
-		listener/bench/listener.c \
+		listener/bench/listener.c tests/unit/modules/places.c \
 		$(CLI_TESTS) $(SERVER_TESTS))
 
 install: all
@@ -229,7 +235,7 @@ link = $(CC) $(SAN_LINK) $(SNAG_LDFLAGS) $(CFLAGS) $(LDFLAGS)
 
 $(B)/snag: $(call objects,$(SNAG_SRC))
 	$(call say,LD,$@)
-	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS)) $(LDLIBS)
+	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS)) $(SITES_LIBS) $(LDLIBS)
 
 # The shim exports the names of calls.def and of shim/exports.def, and needs libc alone.
 SHIM_DEFS = inject/engine/calls.def $(wildcard shim/exports.def)
@@ -280,6 +286,30 @@ $(B)/tests/harness_test: | $(B)/tests/harness_sample
 $(B)/tests/shim_site_test: | $(B)/tests/sites $(B)/tests/sites_exec
 $(SHIM_TESTS:%=$(B)/tests/%_test): | $(B)/libsnag.so $(SHIM_TEST_LIBS:%=$(B)/tests/%.so)
 
+# What symbols_test reads: one library with all that can be known of it, and with less and less.
+MODULES = places.so places_unlisted.so places_split.so places_stripped.so places_mini.so places_cc.so
+$(B)/tests/symbols_test: | $(MODULES:%=$(B)/tests/%)
+STRIP = strip
+CXX = g++
+$(B)/tests/places.so: tests/unit/modules/places.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -g -O2 -shared -fPIC -fno-semantic-interposition -fno-reorder-functions -Wl,--build-id=sha1 -o $@ $<
+$(B)/tests/places_cc.so: tests/unit/modules/places_cc.cc $(B)/flags
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -O2 -shared -fPIC -nostdlib -Wl,--build-id=none -o $@ $<
+$(B)/tests/places_unlisted.so: $(B)/tests/places.so
+	$(Q)$(OBJCOPY) --remove-section=.debug_aranges $< $@
+$(B)/tests/places_stripped.so: $(B)/tests/places.so
+	$(Q)$(STRIP) -o $@ $<
+$(B)/tests/places_split.so: $(B)/tests/places.so
+	$(Q)$(OBJCOPY) --only-keep-debug $< $@.debug
+	$(Q)$(STRIP) -o $@ $<; $(OBJCOPY) --add-gnu-debuglink=$@.debug $@
+$(B)/tests/places_mini.so: $(B)/tests/places.so
+	$(Q)$(OBJCOPY) --only-keep-debug $< $@.mini; $(OBJCOPY) --strip-debug $@.mini; xz -f $@.mini
+	$(Q)$(STRIP) -o $@ $<; $(OBJCOPY) --add-section=.gnu_debugdata=$@.mini.xz $@
+
 $(B)/tests/%.so: tests/unit/%.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
@@ -288,7 +318,7 @@ $(B)/tests/%.so: tests/unit/%.c $(B)/flags
 $(UNIT_PROGRAMS) $(B)/tests/harness_sample:
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS) cmocka) -ldl
+	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS) cmocka) $(SITES_LIBS) -ldl
 
 # Programs that get libsnag.so preloaded as a stranger's would: without sanitizers.
 $(B)/tests/%: tests/cli/servers/%.c $(B)/flags

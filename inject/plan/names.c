@@ -11,7 +11,7 @@
 
 enum {
     ERRNO_NAMED_MAX = 256, /* libc names none above */
-    NEAREST_LENGTH = 32,   /* a longer word is no slip of one of our names */
+    NEAREST_LENGTH = 100,  /* a longer word is no slip of one of our names, or of a function's */
     SIGNAL_RT_FIRST = 34,  /* as programs see it: glibc keeps 32 and 33 to itself */
 };
 
