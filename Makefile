@@ -13,6 +13,7 @@ B := $(BUILD)$(if $(SAN),/$(if $(filter thread,$(SAN)),tsan,san))
 
 CC = gcc
 CXX = g++
+STRIP = strip
 AR = ar
 OBJCOPY = objcopy
 PKG_CONFIG = pkg-config
@@ -28,17 +29,17 @@ PLAN_SRC = inject/plan/plan.c inject/plan/plan_file.c inject/plan/parse.c inject
 RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/session.c inject/run/steps.c \
 	inject/run/events.c inject/run/preload.c inject/run/reach.c inject/run/attach.c inject/run/unseen.c inject/run/boardfile.c \
 	inject/run/spawn.c inject/run/tree.c inject/run/proc.c inject/run/output.c inject/run/ready.c \
-	inject/run/endpoint.c inject/run/client.c inject/run/probe.c inject/run/verdict.c inject/run/summary.c \
+	inject/run/endpoint.c inject/run/client.c inject/run/probe.c inject/run/verdict.c inject/run/summary.c inject/run/where.c \
 	inject/run/say.c inject/run/keeper.c
 TRACE_SRC = inject/trace/drain.c inject/trace/jsonl.c inject/trace/address.c inject/trace/strace.c $(DECODE_SRC)
 DECODE_SRC = inject/trace/decode.c inject/trace/decode_socket.c inject/trace/decode_fd.c inject/trace/decode_wait.c \
 	inject/trace/decode_uring.c \
 	inject/trace/words.c inject/trace/constants.c
-REPORT_SRC = inject/report/report.c inject/report/reader.c inject/report/figures.c inject/report/life.c \
+REPORT_SRC = inject/report/report.c inject/report/reader.c inject/report/figures.c inject/report/callsites.c inject/report/life.c \
 	inject/report/text.c inject/report/json.c
 SYMBOLS_SRC = inject/sites/symbols.c inject/sites/lines.c inject/sites/demangle.c inject/sites/texts.c \
 	inject/sites/pattern.c
-SITES_SRC = $(SYMBOLS_SRC)
+SITES_SRC = $(SYMBOLS_SRC) inject/sites/modules.c inject/sites/resolve.c inject/sites/sites.c
 SNAG_SRC = inject/main.c $(RUN_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
 SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
@@ -52,13 +53,14 @@ LISTENER_MAP = listener/evconnlistener.map
 ECHO_SRC = listener/examples/echo.c
 
 # Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
-UNIT_TESTS = harness engine plan drain run trace symbols listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
+UNIT_TESTS = harness engine plan drain run trace symbols sites listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
 TEST_engine = $(ENGINE_SRC)
 TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
 TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
 TEST_run = $(filter-out inject/main.c,$(SNAG_SRC))
+TEST_sites = $(ENGINE_SRC) $(PLAN_SRC) $(SITES_SRC)
 TEST_symbols = $(ENGINE_SRC) $(PLAN_SRC) $(SYMBOLS_SRC)
-TEST_trace = $(ENGINE_SRC) $(PLAN_SRC) $(DECODE_SRC) inject/trace/address.c inject/trace/strace.c
+TEST_trace = $(ENGINE_SRC) $(PLAN_SRC) $(SITES_SRC) $(DECODE_SRC) inject/trace/address.c inject/trace/strace.c
 LISTENER_TESTS = listener listener_policy listener_thread listener_sweep
 LISTENER_TEST_SRC = $(LISTENER_SRC) tests/unit/listener_world.c tests/unit/listener_faults.c
 TEST_listener = $(LISTENER_TEST_SRC)
@@ -74,7 +76,7 @@ $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
 CLI_PROGRAMS = free_port past tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
-	thrower_llvm evhttp evhttp_core evhttp_shared evhttp_archive \
+	thrower_llvm two_places templates evhttp evhttp_core evhttp_shared evhttp_archive \
 	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static
 LIBS_tiny_asan = -fsanitize=address
@@ -83,7 +85,7 @@ LIBS_tiny_asan = -fsanitize=address
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
 	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/trace_test.sh \
-	tests/cli/report_test.sh
+	tests/cli/report_test.sh tests/cli/callsites_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh
 
 # --- Flags -------------------------------------------------------------------------------------------------------
@@ -165,8 +167,8 @@ format:
 sources:
 	@printf '%s\n' $(sort $(SNAG_SRC) $(SHIM_SRC) $(SHIM_ENGINE_SRC) $(LISTENER_SRC) $(ECHO_SRC) \
 		$(foreach test,$(UNIT_TESTS),tests/unit/$(test)_test.c $(TEST_$(test))) tests/unit/harness.c \
-		tests/unit/harness_sample.c $(CLI_PROGRAMS:%=tests/cli/servers/%.c) $(SHIM_TEST_LIBS:%=tests/unit/%.c) scripts/demo-client.c tests/bench/accept.c \
-		listener/bench/listener.c tests/unit/modules/places.c \
+		tests/unit/harness_sample.c $(filter-out %/templates.c,$(CLI_PROGRAMS:%=tests/cli/servers/%.c)) $(SHIM_TEST_LIBS:%=tests/unit/%.c) scripts/demo-client.c tests/bench/accept.c \
+		listener/bench/listener.c tests/unit/modules/places.c tests/cli/servers/plugin.c \
 		$(CLI_TESTS) $(SERVER_TESTS))
 
 install: all
@@ -288,9 +290,7 @@ $(SHIM_TESTS:%=$(B)/tests/%_test): | $(B)/libsnag.so $(SHIM_TEST_LIBS:%=$(B)/tes
 
 # What symbols_test reads: one library with all that can be known of it, and with less and less.
 MODULES = places.so places_unlisted.so places_split.so places_stripped.so places_mini.so places_cc.so
-$(B)/tests/symbols_test: | $(MODULES:%=$(B)/tests/%)
-STRIP = strip
-CXX = g++
+$(B)/tests/symbols_test $(B)/tests/sites_test: | $(MODULES:%=$(B)/tests/%)
 $(B)/tests/places.so: tests/unit/modules/places.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
@@ -321,6 +321,17 @@ $(UNIT_PROGRAMS) $(B)/tests/harness_sample:
 	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS) cmocka) $(SITES_LIBS) -ldl
 
 # Programs that get libsnag.so preloaded as a stranger's would: without sanitizers.
+# A plugin of one of them, and one in C++.
+$(B)/tests/two_places: | $(B)/tests/plugin.so
+$(B)/tests/plugin.so: tests/cli/servers/plugin.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -shared -fPIC -o $@ $<
+$(B)/tests/templates: tests/cli/servers/templates.cc $(B)/flags
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) -O2 -g -Wall -Wextra -Werror -o $@ $<
+
 $(B)/tests/%: tests/cli/servers/%.c $(B)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)

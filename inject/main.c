@@ -25,7 +25,14 @@
  *     run/ready.c, endpoint.c       when the server is ready, and where
  *     run/client.c, probe.c         --client and --ready; the built-in clients
  *     run/verdict.c, summary.c      one word for what happened; the report
+ *     run/where.c                   what a run says of call sites
  *     run/say.c, clock.h            words on stderr; time
+ *
+ *     sites/sites.c                 call sites: found on the board, named, counted
+ *     sites/modules.c               the modules of a board as files
+ *     sites/symbols.c, lines.c      functions in such a file; lines, and what was inlined
+ *     sites/pattern.c, resolve.c    caller= and stack=: where in the modules they are, told to the shim
+ *     sites/demangle.c, texts.c     names as people write them; where strings are kept
  *
  *     trace/drain.c                 the rings on the board -> records, in order
  *     trace/jsonl.c, address.c      records -> JSON Lines; socket addresses as text
@@ -36,7 +43,8 @@
  *
  *     report/report.c               cmd_report(): `snag report`
  *     report/reader.c               the lines of a trace, checked
- *     report/figures.c, life.c      what they come to: counts; the lives of sockets
+ *     report/figures.c, life.c      what they come to: counts; the lives of sockets;
+ *           callsites.c             where the calls were made
  *     report/text.c, json.c         the report, for people and for programs
  */
 #include <stdio.h>

@@ -3,6 +3,8 @@
  */
 #include "report/report.h"
 
+#include <string.h>
+
 static const char *origin_name(enum life_origin origin)
 {
     static const char *const names[] = {
@@ -40,6 +42,27 @@ static json_t *calls_json(const struct figures *figures)
     return list;
 }
 
+static json_t *callsite_json(const struct callsite *site)
+{
+    char rule[SITE_RULE_MAX];
+    enum call call = call_by_name(site->call, strlen(site->call));
+    json_t *frames = json_object_get(site->line, "frames");
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "site", site->id, "call", site->call, "name",
+                     site->name, "count", (json_int_t)site->count, "failed", (json_int_t)site->failed, "injected",
+                     (json_int_t)site->injected, "rule",
+                     call != CALL_NONE ? json_string(site_rule(call, site->id, rule)) : json_null(), "frames",
+                     frames != NULL ? json_incref(frames) : json_array());
+}
+
+static json_t *callsites_json(const struct callsites *sites)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < sites->count; i++)
+        if (sites->list[i]->count > 0)
+            json_array_append_new(list, callsite_json(sites->list[i]));
+    return list;
+}
+
 /* From the summary; without one, what the calls tell, which is not how often a rule matched. */
 static json_t *rules_json(const struct report *report)
 {
@@ -64,11 +87,11 @@ static json_t *steps_json(const struct life *life)
     json_t *list = json_array();
     for (size_t i = 0; i < life->step_count; i++) {
         const struct life_step *step = &life->steps[i];
-        json_array_append_new(list,
-                              json_pack("{s:s, s:o, s:o, s:I, s:I, s:I, s:I}", "call", step->call, "errno",
-                                        text_or_null(step->error), "detail", text_or_null(step->detail), "count",
-                                        (json_int_t)step->count, "injected", (json_int_t)step->injected, "first_ns",
-                                        (json_int_t)step->first_ns, "last_ns", (json_int_t)step->last_ns));
+        json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I}", "call", step->call, "site",
+                                              text_or_null(step->site), "errno", text_or_null(step->error), "detail",
+                                              text_or_null(step->detail), "count", (json_int_t)step->count, "injected",
+                                              (json_int_t)step->injected, "first_ns", (json_int_t)step->first_ns,
+                                              "last_ns", (json_int_t)step->last_ns));
     }
     return list;
 }
@@ -101,8 +124,9 @@ static json_t *processes_json(const struct lives *lives)
 
 json_t *report_json(const struct report *report)
 {
-    return json_pack("{s:s, s:i, s:b, s:O, s:O?, s:I, s:o, s:o, s:o}", "type", "report", "format", 1, "finished",
-                     report->summary != NULL, "session", report->session, "summary", report->summary, "calls_read",
-                     (json_int_t)report->figures.count, "rules", rules_json(report), "calls",
-                     calls_json(&report->figures), "processes", processes_json(report->lives));
+    return json_pack("{s:s, s:i, s:b, s:O, s:O?, s:I, s:o, s:o, s:o, s:I, s:o}", "type", "report", "format", 1,
+                     "finished", report->summary != NULL, "session", report->session, "summary", report->summary,
+                     "calls_read", (json_int_t)report->figures.count, "rules", rules_json(report), "calls",
+                     calls_json(&report->figures), "sites", callsites_json(&report->callsites), "unwalked",
+                     (json_int_t)report->callsites.unwalked, "processes", processes_json(report->lives));
 }

@@ -237,6 +237,15 @@ static struct life_step *get_step(struct life *life, const struct made *made)
     return step;
 }
 
+static void note_site(struct life_step *step, const struct made *made)
+{
+    const char *site = json_string_value(json_object_get(made->line, "site"));
+    if (step->count == 1)
+        snprintf(step->site, sizeof step->site, "%s", site != NULL ? site : "");
+    else if (site == NULL || strcmp(step->site, site) != 0)
+        step->site[0] = '\0';
+}
+
 static int add_step(struct life *life, const struct made *made)
 {
     struct life_step *step = get_step(life, made);
@@ -247,6 +256,7 @@ static int add_step(struct life *life, const struct made *made)
     step->count++;
     step->injected += made->injected;
     step->last_ns = made->t_ns;
+    note_site(step, made);
     return 0;
 }
 

@@ -13,6 +13,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sites/sites.h"
+
 enum {
     LIFE_STEPS = 48,   /* kinds of steps of one socket; more are counted together */
     LIFE_DETAIL = 120, /* bytes of a step's detail, terminator included */
@@ -33,6 +35,7 @@ struct life_step {
     char detail[LIFE_DETAIL]; /* an address, an option, ...; "" */
     uint64_t count, injected;
     uint64_t first_ns, last_ns; /* since the session began */
+    char site[SITE_ID_MAX];     /* that they were all made at; "": not known, or at several */
 };
 
 struct life {

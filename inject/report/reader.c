@@ -43,7 +43,12 @@ static const struct field call_fields[] = {{"seq", NATURAL},
                                            {"local", TEXT | ABSENT},
                                            {"backlog", NUMBER | ABSENT},
                                            {"args", LIST | ABSENT},
+                                           {"site", TEXT | NOTHING | ABSENT},
                                            {NULL, 0}};
+static const struct field site_fields[] = {{"id", TEXT}, {"function", TEXT}, {"frames", LIST}, {NULL, 0}};
+static const struct field frame_fields[] = {
+    {"module", TEXT},        {"offset", TEXT},           {"function", TEXT | ABSENT},
+    {"file", TEXT | ABSENT}, {"line", NATURAL | ABSENT}, {NULL, 0}};
 static const struct field summary_fields[] = {
     {"calls", NATURAL},         {"injected", NATURAL},      {"lost", NATURAL},           {"rules", LIST},
     {"exit", NUMBER | NOTHING}, {"signal", TEXT | NOTHING}, {"verdict", TEXT | NOTHING}, {NULL, 0}};
@@ -190,19 +195,24 @@ static bool check_session(struct reader *reader, const json_t *object)
     return check_texts(reader, object, "argv") && check_texts(reader, object, "plan");
 }
 
-static bool check_summary(struct reader *reader, const json_t *object)
+static bool check_objects(struct reader *reader, const json_t *object, const char *name, const struct field *fields)
 {
     size_t i;
-    json_t *rule;
-    if (!check_fields(reader, object, summary_fields))
-        return false;
-    json_array_foreach(json_object_get(object, "rules"), i, rule)
+    json_t *item;
+    json_array_foreach(json_object_get(object, name), i, item)
     {
-        if (!json_is_object(rule))
-            return wrong(reader, "\"rules\": expected a list of objects");
-        if (!check_fields(reader, rule, rule_fields))
+        if (!json_is_object(item))
+            return wrong(reader, "\"%s\": expected a list of objects", name);
+        if (!check_fields(reader, item, fields))
             return false;
     }
+    return true;
+}
+
+static bool check_summary(struct reader *reader, const json_t *object)
+{
+    if (!check_fields(reader, object, summary_fields) || !check_objects(reader, object, "rules", rule_fields))
+        return false;
     reader->ended = true;
     return true;
 }
@@ -226,6 +236,8 @@ static bool check_line(struct reader *reader, const json_t *object)
         return check_fields(reader, object, process_fields);
     if (strcmp(type, "call") == 0)
         return check_fields(reader, object, call_fields) && check_texts(reader, object, "args");
+    if (strcmp(type, "site") == 0)
+        return check_fields(reader, object, site_fields) && check_objects(reader, object, "frames", frame_fields);
     if (strcmp(type, "summary") == 0)
         return check_summary(reader, object);
     return true;

@@ -14,7 +14,7 @@
 static const char help_text[] =
     "usage: snag report [--json] TRACE\n"
     "Sums up a trace that snag run -o or snag trace -o wrote (- is stdin): the session, each rule, each\n"
-    "call, and the life of each socket.\n"
+    "call, each call site, and the life of each socket.\n"
     "\n"
     "      --json              the same as JSON\n"
     "      --help, --version\n"
@@ -37,7 +37,11 @@ static int take_line(struct report *report, json_t *line)
     const char *type = json_string_value(json_object_get(line, "type"));
     int result = 0;
     if (strcmp(type, "call") == 0)
-        result = figures_call(&report->figures, line) == 0 ? lives_call(report->lives, line) : -1;
+        result = figures_call(&report->figures, line) == 0 && callsites_call(&report->callsites, line) == 0
+                     ? lives_call(report->lives, line)
+                     : -1;
+    else if (strcmp(type, "site") == 0)
+        result = callsites_site(&report->callsites, line);
     else if (strcmp(type, "process") == 0)
         result = lives_process(report->lives, line);
     else if (strcmp(type, "session") == 0)
@@ -62,6 +66,8 @@ static int gather(struct report *report)
     }
     while (result == 0 && (line = reader_next(reader)) != NULL)
         result = take_line(report, line);
+    if (result == 0)
+        result = callsites_finish(&report->callsites);
     if (result != 0)
         say_error("no memory for the report on %s", report->path);
     if (reader_errors(reader) > 0)
@@ -106,6 +112,7 @@ static int report_on(const char *path, bool as_json)
     json_decref(report.session);
     json_decref(report.summary);
     figures_clear(&report.figures);
+    callsites_clear(&report.callsites);
     lives_free(report.lives);
     return result;
 }

@@ -3,10 +3,9 @@
  *
  *     reader.c    the file -> lines that are what they should be
  *     figures.c   lines -> counts, call by call and rule by rule
+ *     callsites.c lines -> counts, call site by call site
  *     life.c      lines -> the lives of sockets
  *     text.c      all of it for a person;  json.c  for a machine
- *
- * Call sites have their place between figures.c and life.c: lines "site", and the member "site" of calls.
  */
 #ifndef SNAG_REPORT_H
 #define SNAG_REPORT_H
@@ -15,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "report/callsites.h"
 #include "report/figures.h"
 #include "report/life.h"
 
@@ -23,6 +23,7 @@ struct report {
     json_t *session, *summary; /* those lines of the trace; summary NULL: it has none */
     uint64_t cut;              /* the line in whose middle the file ends; 0: it does not */
     struct figures figures;
+    struct callsites callsites;
     struct lives *lives;
 };
 

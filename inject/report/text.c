@@ -203,6 +203,46 @@ static void print_calls(const struct report *report, FILE *out)
         print_call(report->figures.calls[i], out);
 }
 
+/* --- Call sites -------------------------------------------------------------------------------------------------- */
+
+/* The file of the innermost frame with a name, which is what the site is called by. */
+static void print_source(const struct callsite *site, char *out, size_t size)
+{
+    const json_t *frame = callsite_frame(site);
+    const char *file = text_of(frame, "file");
+    out[0] = '\0';
+    if (file[0] != '\0')
+        snprintf(out, size, ", %s:%" JSON_INTEGER_FORMAT, file, number_of(frame, "line"));
+    else if (frame != NULL)
+        snprintf(out, size, ", %s of %s", text_of(frame, "offset"), text_of(frame, "module"));
+}
+
+static void print_callsite(const struct callsite *site, FILE *out)
+{
+    char source[1024], rule[SITE_RULE_MAX];
+    enum call call = call_by_name(site->call, strlen(site->call));
+    print_source(site, source, sizeof source);
+    line(out, "  %-13s %9" PRIu64 " %8" PRIu64 " %8" PRIu64 "  %s%s", site->call, site->count, site->failed,
+         site->injected, site->name, source);
+    if (call != CALL_NONE)
+        line(out, "  %-13s %9s %8s %8s  -e %s", "", "", "", "", site_rule(call, site->id, rule));
+}
+
+static void print_callsites(const struct report *report, FILE *out)
+{
+    const struct callsites *sites = &report->callsites;
+    if (sites->count == 0 && sites->unwalked == 0)
+        return;
+    line(out, "%s", "");
+    line(out, "Call sites, each with a rule for it alone");
+    line(out, "  %-13s %9s %8s %8s", "", "count", "failed", "injected");
+    for (size_t i = 0; i < sites->count; i++)
+        if (sites->list[i]->count > 0)
+            print_callsite(sites->list[i], out);
+    if (sites->unwalked > 0)
+        line(out, "  %" PRIu64 " calls without a call site: the stack could not be walked safely", sites->unwalked);
+}
+
 /* --- Sockets ----------------------------------------------------------------------------------------------------- */
 
 static double seconds(uint64_t ns)
@@ -210,8 +250,10 @@ static double seconds(uint64_t ns)
     return (double)ns / 1e9;
 }
 
-static void print_step(const struct life_step *step, FILE *out)
+static void print_step(const struct report *report, const struct life_step *step, FILE *out)
 {
+    const struct callsite *site = step->site[0] != '\0' ? callsites_find(&report->callsites, step->site) : NULL;
+    const char *in = site != NULL && site->line != NULL ? ", in " : "", *where = in[0] != '\0' ? site->name : "";
     char text[256], times[64] = "", until[48] = "", injected[48] = "";
     bool connections = strncmp(step->call, "accept", 6) == 0 && step->error[0] == '\0';
     if (step->count > 1)
@@ -224,9 +266,10 @@ static void print_step(const struct life_step *step, FILE *out)
         snprintf(injected, sizeof injected, ", %" PRIu64 " injected", step->injected);
     snprintf(text, sizeof text, "%s%s%s", step->call, step->detail[0] ? " " : "", step->detail);
     if (step->error[0] != '\0')
-        line(out, "    %12.6f s  %s: %s%s%s%s", seconds(step->first_ns), text, step->error, times, injected, until);
+        line(out, "    %12.6f s  %s: %s%s%s%s%s%s", seconds(step->first_ns), text, step->error, times, injected, until,
+             in, where);
     else
-        line(out, "    %12.6f s  %s%s%s%s", seconds(step->first_ns), text, times, injected, until);
+        line(out, "    %12.6f s  %s%s%s%s%s%s", seconds(step->first_ns), text, times, injected, until, in, where);
 }
 
 static void print_connections(const struct life *life, FILE *out)
@@ -241,13 +284,13 @@ static void print_connections(const struct life *life, FILE *out)
              life->accepted, life->closed, time_text(life->lived_ns / life->closed, mean));
 }
 
-static void print_life(const struct life *life, FILE *out)
+static void print_life(const struct report *report, const struct life *life, FILE *out)
 {
     static const char *const origins[] = {
         [LIFE_SOCKET] = "", [LIFE_ACCEPTED] = "", [LIFE_COPIED] = ", a copy", [LIFE_INHERITED] = ", was there before"};
     line(out, "  fd %d%s%s%s", life->fd, life->address[0] ? ", " : "", life->address, origins[life->origin]);
     for (size_t i = 0; i < life->step_count; i++)
-        print_step(&life->steps[i], out);
+        print_step(report, &life->steps[i], out);
     print_connections(life, out);
     if (life->reused)
         line(out, "    %12.6f s  its number is another socket's: it was closed without a call that was seen",
@@ -256,7 +299,7 @@ static void print_life(const struct life *life, FILE *out)
         line(out, "    %14s  open at the end", "");
 }
 
-static void print_process(const struct life_process *process, FILE *out)
+static void print_process(const struct report *report, const struct life_process *process, FILE *out)
 {
     char parent[32] = "";
     if (process->lives == NULL && process->plain == 0)
@@ -267,7 +310,7 @@ static void print_process(const struct life_process *process, FILE *out)
     line(out, "Sockets of process %d%s%s%s%s%s", (int)process->pid, process->comm[0] ? " " : "", process->comm, parent,
          process->exe[0] ? ", " : "", process->exe);
     for (const struct life *life = process->lives; life != NULL; life = life->next)
-        print_life(life, out);
+        print_life(report, life, out);
     if (process->plain > 0)
         line(out, "  %" PRIu64 " sockets that were never bound, %" PRIu64 " of them open at the end", process->plain,
              process->plain_open);
@@ -279,8 +322,9 @@ void report_text(const struct report *report, FILE *out)
     print_session(report, out);
     print_rules(report, out);
     print_calls(report, out);
+    print_callsites(report, out);
     for (const struct life_process *process = lives_first(report->lives); process != NULL; process = process->next) {
-        print_process(process, out);
+        print_process(report, process, out);
         idle += process->lives == NULL && process->plain == 0;
     }
     if (idle > 0) {

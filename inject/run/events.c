@@ -4,6 +4,8 @@
 #include "run/session.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "run/say.h"
@@ -32,12 +34,22 @@ static void ring_seen(struct session *session, const struct event *event)
     unseen_ring(session->unseen, event->pid, attach_name(session->attach, event->pid));
 }
 
+/* The board numbers its rules; the user's may be split into several of these, and share a tally.  -1: none. */
+static int user_rule(const struct session *session, const struct event *event)
+{
+    if (event->rule == 0 || event->rule > session->board->rule_count)
+        return -1;
+    return (int)board_rules(session->board)[event->rule - 1].tally;
+}
+
 static void call_seen(struct session *session, const struct event *event, const void *payload)
 {
     size_t length;
     const void *address = event_address(event, payload, &length);
     bool accept = event->call == CALL_accept || event->call == CALL_accept4;
     session->calls++;
+    if (session->sites != NULL && event->site != 0)
+        sites_count(session->sites, event, user_rule(session, event));
     if (accept)
         unseen_accept(session->unseen);
     if (event->call == CALL_io_uring_setup)
@@ -62,6 +74,27 @@ static bool is_shown(const struct session *session, const struct event *event)
            (event->call < CALL_COUNT && session->chosen[event->call]);
 }
 
+/* In one piece, so that nothing comes between a call and its stack.  Without memory for that, there is no stack. */
+static void print_with_stack(struct session *session, const struct event *event, const char *line)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    const struct site *site = sites_find(session->sites, event->site);
+    if (out == NULL) {
+        output_line(session->output, line, strlen(line));
+        return;
+    }
+    fputs(line, out);
+    if (site != NULL)
+        strace_stack(site, out);
+    else
+        fputs(" > the stack could not be walked\n", out);
+    if (fclose(out) == 0)
+        output_line(session->output, text, length);
+    free(text);
+}
+
 /* As strace does: threads are named as soon as there is more than one. */
 static void print_call(struct session *session, const struct event *event, const void *payload, unsigned actions)
 {
@@ -71,23 +104,22 @@ static void print_call(struct session *session, const struct event *event, const
     if (session->only_tid != event->tid)
         session->only_tid = -1;
     size_t length = strace_line(line, event, payload, actions, session->only_tid == -1);
-    output_line(session->output, line, length);
+    if (session->options->stacks)
+        print_with_stack(session, event, line);
+    else
+        output_line(session->output, line, length);
 }
 
-/* The board numbers its rules; the user's may be split into several of these, and share a tally. */
 void event_ordered(void *context, const struct event *event, const void *payload)
 {
     struct session *session = context;
     struct event copy;
     unsigned actions = 0;
     memcpy(&copy, event, sizeof copy);
-    if (copy.rule > session->board->rule_count)
-        copy.rule = 0;
-    if (copy.rule != 0) {
-        const struct rule *rule = &board_rules(session->board)[copy.rule - 1];
-        actions = rule->actions;
-        copy.rule = (uint16_t)(rule->tally + 1);
-    }
+    int rule = user_rule(session, event);
+    if (rule >= 0)
+        actions = board_rules(session->board)[copy.rule - 1].actions;
+    copy.rule = (uint16_t)(rule + 1);
     if (!is_shown(session, &copy))
         return;
     if (session->trace != NULL)

@@ -25,6 +25,7 @@ static const char help_trace[] =
     "\n"
     "  -e CALLS                these calls alone (all that snag knows), as accept4,bind or trace=%setup;\n"
     "                          a rule, as accept4:error=EMFILE:when=2, is injected as well\n"
+    "  -k, --stack-traces      with each call, the stack that led to it: functions, files and lines\n"
     "  -o, --output FILE       write them to FILE as JSON Lines, and print none; snag report FILE sums it up\n"
     "\n"
     "The marks are (INJECTED), (DELAYED), (MISSED): nothing to inject into, (YIELDED): EMFILE gave way to\n"
@@ -57,7 +58,7 @@ static const char help_text[] =
     "      --backend NAME      preload, or auto (auto)\n"
     "\n"
     "What comes out:\n"
-    "  -o, --output FILE       a trace of the calls, JSON Lines\n"
+    "  -o, --output FILE       a trace of the calls and their call sites, JSON Lines\n"
     "      --summary FILE      the summary as JSON\n"
     "  -q, --quiet             errors only            -v, --verbose  each step\n"
     "      --color=WHEN        auto, always, never (auto)\n"
@@ -113,6 +114,7 @@ static const struct option long_options[] = {
     {"stop-timeout", required_argument, NULL, OPTION_STOP_TIMEOUT},
     {"backend", required_argument, NULL, OPTION_BACKEND},
     {"output", required_argument, NULL, 'o'},
+    {"stack-traces", no_argument, NULL, 'k'},
     {"summary", required_argument, NULL, OPTION_SUMMARY},
     {"quiet", no_argument, NULL, 'q'},
     {"verbose", no_argument, NULL, 'v'},
@@ -247,8 +249,8 @@ static int read_option(struct reading *reading, int option, const char *value)
     case 'e':
         return read_expression(out, value);
     case 'k':
-        say_error("-k: call sites are not part of this version yet");
-        return EXIT_SNAG;
+        out->stacks = true;
+        return -1;
     case OPTION_PLAN:
         return plan_add_file(out->plan, value, stderr) == 0 ? -1 : EXIT_SNAG;
     case OPTION_SEED:
@@ -378,6 +380,10 @@ static int check_together(const struct reading *reading, int argc)
         say_error("--client-timeout needs a client or a probe");
         return EXIT_SNAG;
     }
+    if (out->stacks && !out->live) {
+        say_error("--stack-traces is for snag trace; in snag run, -o FILE writes the call sites");
+        return EXIT_SNAG;
+    }
     if (plan_board_rules(out->plan, out->strace_counts) > RULE_MAX) {
         say_error("too many rules for one board: --strace-counts makes %zu of them, at most %d fit",
                   plan_board_rules(out->plan, out->strace_counts), RULE_MAX);
@@ -408,6 +414,7 @@ int options_parse(struct options *out, int argc, char **argv)
     if (result != -1)
         return result;
     out->server = argv + optind;
+    out->sites = out->stacks || out->trace_path != NULL;
     if (ask_is_probe(out->ask) && out->client_timeout_ns == 0)
         out->client_timeout_ns = 10 * NS_PER_S;
     return -1;

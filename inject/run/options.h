@@ -41,8 +41,9 @@ struct options {
     uint64_t for_ns; /* --for; 0: none */
     int stop_signal;
     bool strict, strace_counts;
-    bool sites; /* records hold their call sites */
-    bool live;  /* `snag trace`: calls are shown as they happen, with their arguments */
+    bool stacks; /* `snag trace -k`: with each call, the stack that led to it */
+    bool sites;  /* records hold their call sites */
+    bool live;   /* `snag trace`: calls are shown as they happen, with their arguments */
 };
 
 /*

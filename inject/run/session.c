@@ -122,14 +122,35 @@ static void want_records(struct session *session)
         if (options->live && wanted[call] & (WANT_RECORD | WANT_RULE))
             wanted[call] |= WANT_ARGUMENTS;
     }
-    if (session->board->sites)
-        for (enum call call = 0; call < CALL_COUNT; call++)
-            if (wanted[call] & (WANT_RECORD | WANT_RULE))
-                wanted[call] |= WANT_SITE;
     if (options->ask != ASK_NOTHING)
         for (size_t i = 0; i < sizeof judged / sizeof judged[0]; i++)
             wanted[judged[i]] |= WANT_RECORD;
     wanted[CALL_io_uring_setup] |= WANT_RECORD; /* it is said of who uses it */
+    if (session->board->sites)
+        for (enum call call = 0; call < CALL_COUNT; call++)
+            if (wanted[call] & (WANT_RECORD | WANT_RULE))
+                wanted[call] |= WANT_SITE;
+}
+
+static void on_breath(void *context)
+{
+    struct session *session = context;
+    drain_collect(session->drain);
+}
+
+/* Call sites under the plan SET, where there are any. */
+static int make_sites(struct session *session, const struct rule_set *set)
+{
+    if (!set->sites)
+        return 0;
+    session->sites = sites_new(session->board, set, on_breath, session);
+    if (session->sites == NULL) {
+        say_error("no memory for call sites");
+        return -1;
+    }
+    if (session->trace != NULL)
+        jsonl_sites(session->trace, session->sites);
+    return 0;
 }
 
 static int make_board(struct session *session)
@@ -142,6 +163,7 @@ static int make_board(struct session *session)
     } else if (plan_compile(session->options->plan, session->options->strace_counts, set) != 0) {
         say_error("can't compile the plan: %s", strerror(errno));
     } else if (session->backend->prepare(shim) == 0) {
+        session->needs_sites = set->sites;
         set->sites |= session->options->sites;
         session->file = boardfile_new(set, session->start_ns, shim);
     }
@@ -149,7 +171,7 @@ static int make_board(struct session *session)
         session->board = boardfile_board(session->file);
         board_watch_ready(session->board, true);
         want_records(session);
-        result = 0;
+        result = make_sites(session, set);
     }
     free(set);
     return result;
@@ -345,6 +367,7 @@ static void fill_summary(struct session *session, struct summary *out, const cha
     *out = (struct summary){
         .plan = session->options->plan,
         .board = session->board,
+        .sites = session->sites,
         .facts = &session->facts,
         .calls = session->calls,
         .lost = drain_lost(session->drain),
@@ -353,6 +376,8 @@ static void fill_summary(struct session *session, struct summary *out, const cha
         .address = address,
         .ended = session->tree.first_ended,
         .status = tree_status(&session->tree),
+        .chosen = session->chosen,
+        .stacks = session->options->stacks && session->trace == NULL,
     };
     if (out->ready)
         out->ready_ms = (atomic_load(&session->board->ready_ns) - session->start_ns) / NS_PER_MS;
@@ -426,6 +451,7 @@ static void session_close(struct session *session)
     unseen_free(session->unseen);
     drain_free(session->drain);
     jsonl_close(session->trace);
+    sites_free(session->sites);
     boardfile_free(session->file);
     for (size_t i = 0; i < SESSION_SIGNALS; i++)
         free_event(session->signals[i]);

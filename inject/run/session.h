@@ -25,6 +25,7 @@
 #include "run/tree.h"
 #include "run/unseen.h"
 #include "run/verdict.h"
+#include "sites/sites.h"
 #include "trace/drain.h"
 #include "trace/jsonl.h"
 
@@ -60,6 +61,9 @@ struct session {
     struct board *board;
     struct drain *drain;
     struct jsonl *trace; /* NULL: none */
+    struct sites *sites; /* NULL: the session has no call sites */
+    bool needs_sites;    /* a rule asks for them */
+    bool unwinder_said;  /* that libunwind is missing */
     struct output *output;
     struct attach *attach;
     struct unseen *unseen;

@@ -398,9 +398,39 @@ static uint64_t next_tick(const struct session *session, size_t count)
     return ns > TICK_IDLE_NS ? TICK_IDLE_NS : ns;
 }
 
+/* A rule that needs call sites can do nothing in a process that has none. */
+static void look_for_unwinder(struct session *session)
+{
+    uint32_t without = atomic_load(&session->board->no_unwinder);
+    if (without == 0 || session->unwinder_said)
+        return;
+    session->unwinder_said = true;
+    if (!session->needs_sites || without < atomic_load(&session->board->attached)) {
+        say_note("libunwind can't be loaded in a process of the server, so its calls have no call sites: install "
+                 "libunwind8");
+        return;
+    }
+    say_error("libunwind can't be loaded in the server, and a rule needs call sites: install libunwind8");
+    session_fail(session);
+}
+
+static void look_at_sites(struct session *session)
+{
+    const char *pattern;
+    if (session->sites == NULL)
+        return;
+    look_for_unwinder(session);
+    if (sites_serve(session->sites, &pattern) == 0 || session->failed)
+        return;
+    say_error("%s: too many functions have such a name: they make more than %d ranges of addresses", pattern,
+              RANGE_MAX);
+    session_fail(session);
+}
+
 void step_tick(struct session *session)
 {
     uint64_t now_ns = clock_ns();
+    look_at_sites(session);
     size_t count = drain_read(session->drain, now_ns);
     events_flush(session);
     look_for_ready(session, now_ns);

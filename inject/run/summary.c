@@ -12,6 +12,7 @@
 
 #include "plan/names.h"
 #include "run/say.h"
+#include "run/where.h"
 #include "trace/jsonl.h"
 
 static uint64_t value(const _Atomic uint64_t *counter)
@@ -56,6 +57,18 @@ static void say_ready(const struct summary *summary)
                  (int)summary->ready_pid, summary->ready_ms);
 }
 
+/* Where rule I was injected, to be freed; NULL without memory. */
+static char *where_text(const struct summary *summary, size_t i)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = open_memstream(&text, &length);
+    if (out == NULL)
+        return NULL;
+    where_print_rule(summary, i, out);
+    return fclose(out) == 0 ? text : NULL;
+}
+
 static void say_rule(const struct summary *summary, size_t i)
 {
     const struct tally *tally = board_tally(summary->board, (uint32_t)i);
@@ -75,7 +88,10 @@ static void say_rule(const struct summary *summary, size_t i)
         snprintf(more, sizeof more, ", missed %" PRIu64, value(&tally->missed));
     if (value(&tally->yielded) > 0)
         snprintf(more + strlen(more), sizeof more - strlen(more), ", yielded %" PRIu64, value(&tally->yielded));
-    say_note("rule %zu, %s: %s%s", i + 1, text, counts, more);
+    char *where = where_text(summary, i);
+    say_note("rule %zu, %s: %s%s%s", i + 1, text, counts, more, where != NULL ? where : "");
+    free(where);
+    where_say_missing(summary, i);
 }
 
 static void say_unreached(const struct unreached *unreached)
@@ -105,6 +121,9 @@ void summary_say(const struct summary *summary)
         say_rule(summary, i);
     if (summary->lost > 0)
         say_note("at least %" PRIu64 " events lost", summary->lost);
+    where_say_lost(summary);
+    if (summary->stacks)
+        where_say_sites(summary);
     for (size_t i = 0; i < summary->unreached_count; i++)
         say_unreached(&summary->unreached[i]);
     say_verdict(summary);
@@ -117,13 +136,14 @@ static json_t *rules_json(const struct summary *summary)
         const struct tally *tally = board_tally(summary->board, (uint32_t)i);
         const char *name = plan_rule_name(summary->plan, i);
         json_int_t number = (json_int_t)i + 1;
-        json_array_append_new(rules, json_pack("{s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "rule", number, "text",
-                                               jsonl_text(plan_rule_text(summary->plan, i)), "name",
-                                               name != NULL ? jsonl_text(name) : json_null(), "matched",
-                                               (json_int_t)value(&tally->matched), "injected",
-                                               (json_int_t)value(&tally->injected), "missed",
-                                               (json_int_t)value(&tally->missed), "yielded",
-                                               (json_int_t)value(&tally->yielded)));
+        json_t *rule = json_pack(
+            "{s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "rule", number, "text", jsonl_text(plan_rule_text(summary->plan, i)),
+            "name", name != NULL ? jsonl_text(name) : json_null(), "matched", (json_int_t)value(&tally->matched),
+            "injected", (json_int_t)value(&tally->injected), "missed", (json_int_t)value(&tally->missed), "yielded",
+            (json_int_t)value(&tally->yielded));
+        if (summary->sites != NULL)
+            json_object_set_new(rule, "sites", where_rule_json(summary, i));
+        json_array_append_new(rules, rule);
     }
     return rules;
 }
@@ -186,13 +206,19 @@ static json_t *evidence_json(const struct summary *summary)
 json_t *summary_json(const struct summary *summary)
 {
     const char *word = verdict_word(summary->verdict);
-    return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "summary", "calls",
-                     (json_int_t)summary->calls, "injected", (json_int_t)summary->facts->injected, "lost",
-                     (json_int_t)summary->lost, "exit", exit_json(summary->ended, summary->status), "signal",
-                     signal_json(summary->ended, summary->status), "rules", rules_json(summary), "verdict",
-                     word != NULL ? json_string(word) : json_null(), "evidence",
-                     word != NULL ? evidence_json(summary) : json_null(), "unreached", unreached_json(summary),
-                     "unseen", unseen_json(summary), "ready_ms", milliseconds(summary->ready, summary->ready_ms));
+    json_t *object = json_pack(
+        "{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "type", "summary", "calls",
+        (json_int_t)summary->calls, "injected", (json_int_t)summary->facts->injected, "lost", (json_int_t)summary->lost,
+        "exit", exit_json(summary->ended, summary->status), "signal", signal_json(summary->ended, summary->status),
+        "rules", rules_json(summary), "verdict", word != NULL ? json_string(word) : json_null(), "evidence",
+        word != NULL ? evidence_json(summary) : json_null(), "unreached", unreached_json(summary), "unseen",
+        unseen_json(summary), "ready_ms", milliseconds(summary->ready, summary->ready_ms));
+    if (summary->sites != NULL && object != NULL) {
+        json_object_set_new(object, "sites", where_sites_json(summary));
+        json_object_set_new(object, "unwalked", json_integer((json_int_t)value(&summary->board->unwalked)));
+        json_object_set_new(object, "unresolved", json_integer((json_int_t)value(&summary->board->unresolved)));
+    }
+    return object;
 }
 
 static int dump(json_t *object, FILE *file)

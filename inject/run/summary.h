@@ -12,10 +12,14 @@
 #include "run/attach.h"
 #include "run/unseen.h"
 #include "run/verdict.h"
+#include "sites/sites.h"
 
 struct summary {
     const struct plan *plan;
     struct board *board; /* for the tallies */
+    struct sites *sites; /* NULL: the session has no call sites */
+    bool stacks;         /* they were shown: what a rule for one of them looks like is said */
+    const bool *chosen;  /* by call: it is one of those that are shown */
     const struct facts *facts;
     enum verdict verdict;
     const char *evidence;

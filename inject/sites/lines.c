@@ -2,8 +2,14 @@
 
 #include <dwarf.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "sites/demangle.h"
+
+enum {
+    STRING_APART = 4, /* bytes that a string has at least which is not kept where it is used */
+    DEPTH_MAX = 200,  /* blocks and functions in each other; more is no program's */
+};
 
 /* An instruction, and the unit of the program that it is in. */
 struct spot {
@@ -29,15 +35,21 @@ static bool find_unit(Dwfl_Module *module, uint64_t address, struct spot *out)
     return true;
 }
 
+/* NULL where it is that of the source, as in C. */
+static const char *linkage_name(Dwarf_Die *die)
+{
+    Dwarf_Attribute attribute;
+    if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) == NULL &&
+        dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute) == NULL)
+        return NULL;
+    return dwarf_formstring(&attribute);
+}
+
 /* A function's name as people write it; the linkage name knows the namespaces. */
 static const char *function_name(Dwarf_Die *die, struct texts *texts)
 {
-    Dwarf_Attribute attribute;
     char shown[NAME_MAX_BYTES];
-    const char *linkage = NULL;
-    if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) != NULL ||
-        dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute) != NULL)
-        linkage = dwarf_formstring(&attribute);
+    const char *linkage = linkage_name(die);
     if (linkage == NULL)
         return dwarf_diename(die);
     return texts_add(texts, name_shown(linkage, shown), SIZE_MAX);
@@ -106,4 +118,99 @@ size_t lines_places(Dwfl_Module *module, struct texts *texts, uint64_t address, 
     free(scopes);
     free(chain);
     return count;
+}
+
+/* --- Where functions were inlined -------------------------------------------------------------------------------- */
+
+struct search {
+    symbols_filter *meant;
+    const void *pattern;
+    symbols_sink *sink;
+    void *context;
+    Dwarf_Addr bias;
+    int found;
+    bool over; /* the sink has had enough */
+};
+
+/* DWARF without a word of a name: strings of more than three bytes are in a section of their own. */
+static bool has_string(Dwarf *dwarf, const char *needle)
+{
+    const char *text;
+    size_t length;
+    for (Dwarf_Off at = 0; (text = dwarf_getstring(dwarf, at, &length)) != NULL; at += length + 1)
+        if (strstr(text, needle) != NULL)
+            return true;
+    return false;
+}
+
+static bool may_have(Dwfl_Module *module, const char *needle)
+{
+    Dwarf_Addr bias;
+    Dwarf *dwarf = dwfl_module_getdwarf(module, &bias);
+    if (dwarf == NULL || needle == NULL || strlen(needle) < STRING_APART)
+        return dwarf != NULL;
+    Dwarf *shared = dwarf_getalt(dwarf);
+    return has_string(dwarf, needle) || (shared != NULL && has_string(shared, needle));
+}
+
+static bool is_meant(const struct search *search, Dwarf_Die *die)
+{
+    const char *name = linkage_name(die);
+    if (name == NULL)
+        name = dwarf_diename(die);
+    return name != NULL && search->meant(search->pattern, name);
+}
+
+static void give_ranges(struct search *search, Dwarf_Die *die)
+{
+    Dwarf_Addr base, from, to;
+    ptrdiff_t at = 0;
+    while (!search->over && (at = dwarf_ranges(die, at, &base, &from, &to)) > 0) {
+        search->over = search->sink(search->context, from + search->bias, to + search->bias) != 0;
+        search->found++;
+    }
+}
+
+/* Whether code can be in DIE; functions that are told once for all the places that they were inlined at have none. */
+static bool can_hold_code(Dwarf_Die *die)
+{
+    switch (dwarf_tag(die)) {
+    case DW_TAG_subprogram:
+        return dwarf_hasattr(die, DW_AT_low_pc) || dwarf_hasattr(die, DW_AT_ranges);
+    case DW_TAG_inlined_subroutine:
+    case DW_TAG_lexical_block:
+    case DW_TAG_try_block:
+    case DW_TAG_catch_block:
+    case DW_TAG_namespace:
+    case DW_TAG_module:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void search_children(struct search *search, Dwarf_Die *parent, unsigned depth)
+{
+    Dwarf_Die die;
+    if (depth > DEPTH_MAX || dwarf_child(parent, &die) != 0)
+        return;
+    do {
+        if (!can_hold_code(&die))
+            continue;
+        if (dwarf_tag(&die) == DW_TAG_inlined_subroutine && is_meant(search, &die))
+            give_ranges(search, &die);
+        search_children(search, &die, depth + 1);
+    } while (!search->over && dwarf_siblingof(&die, &die) == 0);
+}
+
+int lines_inlined(Dwfl_Module *module, const char *needle, symbols_filter *meant, const void *pattern,
+                  symbols_sink *sink, void *context)
+{
+    struct search search = {.meant = meant, .pattern = pattern, .sink = sink, .context = context};
+    Dwarf_Die *unit = NULL;
+    if (!may_have(module, needle))
+        return 0;
+    while (!search.over && (unit = dwfl_module_nextcu(module, unit, &search.bias)) != NULL)
+        search_children(&search, unit, 0);
+    return search.over ? -1 : search.found;
 }

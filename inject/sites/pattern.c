@@ -189,13 +189,40 @@ static int function_ranges(const struct pattern *pattern, struct symbols *symbol
     return sink(context, from + 1, to + 1) == 0 ? ranges + 1 : -1;
 }
 
+static bool is_meant(const void *context, const char *name)
+{
+    return pattern_has_function(context, name);
+}
+
+struct moved {
+    pattern_sink *sink;
+    void *context;
+};
+
+static int move_up(void *context, uint64_t from, uint64_t to)
+{
+    const struct moved *moved = context;
+    return moved->sink(moved->context, from + 1, to + 1);
+}
+
+/* What the compiler took into another function has no entry in the symbol table. */
+static int inlined_ranges(const struct pattern *pattern, struct symbols *symbols, pattern_sink *sink, void *context)
+{
+    struct moved moved = {sink, context};
+    return symbols_inlined(symbols, pattern->needle, is_meant, pattern, move_up, &moved);
+}
+
 int pattern_ranges(const struct pattern *pattern, struct symbols *symbols, pattern_sink *sink, void *context)
 {
     if (pattern->is_offset)
         return sink(context, pattern->offset, pattern->offset + 1) == 0 ? 1 : -1;
     if (pattern->name == NULL)
         return sink(context, 0, UINT64_MAX) == 0 ? 1 : -1;
-    return symbols != NULL ? function_ranges(pattern, symbols, sink, context) : 0;
+    if (symbols == NULL)
+        return 0;
+    int ranges = function_ranges(pattern, symbols, sink, context);
+    int inlined = ranges >= 0 ? inlined_ranges(pattern, symbols, sink, context) : -1;
+    return inlined >= 0 ? ranges + inlined : -1;
 }
 
 void pattern_offer(const struct pattern *pattern, struct symbols *symbols, struct nearest *nearest, char *best,

@@ -6,7 +6,8 @@
  *     NAME@MODULE       in modules whose base name matches MODULE; whose path does, if MODULE has a /
  *     0xOFFSET@MODULE   the one instruction behind a call, as trace -k and JSON show it; for programs without names
  *
- * A NAME of stars alone is the whole module, with and without names.
+ * A NAME of stars alone is the whole module, with and without names.  With DWARF a NAME is also found where the compiler
+ * inlined it; the function around it is found there as well.
  */
 #ifndef SNAG_PATTERN_H
 #define SNAG_PATTERN_H
@@ -30,8 +31,8 @@ struct pattern {
     uint64_t offset;
 };
 
-/* What is told of each range: offsets as the shim compares them, those of instructions behind a call. */
-typedef int pattern_sink(void *context, uint64_t from, uint64_t to);
+/* Is told of each range: offsets as the shim compares them, those of instructions behind a call.  -1 ends it. */
+typedef symbols_sink pattern_sink;
 
 /* Reads TEXT, which must live as long as the pattern.  Returns -1 with errno ENOMEM. */
 int pattern_read(struct pattern *out, const char *text);

@@ -2,6 +2,7 @@
 
 #include <elfutils/libdwfl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,6 +41,8 @@ static int find_debuginfo(Dwfl_Module *module, void **user, const char *name, Dw
     if (urls != NULL)
         setenv(variable, urls, 1);
     free(urls);
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, FD_CLOEXEC); /* clients are started while it is open */
     return fd;
 }
 
@@ -210,7 +213,7 @@ size_t symbols_functions(struct symbols *symbols, const struct function **functi
     if (!symbols->read)
         read_functions(symbols);
     *functions = symbols->functions;
-    return symbols->count;
+    return symbols->functions != NULL ? symbols->count : 0;
 }
 
 /* How many functions of LIST (COUNT) start at ADDRESS or before. */
@@ -231,7 +234,7 @@ static size_t count_before(const struct function *list, size_t count, uint64_t a
 const struct function *symbols_function(struct symbols *symbols, uint64_t address)
 {
     const struct function *list, *found = NULL;
-    size_t count = symbols_functions(symbols, &list), at = count_before(list, count, address);
+    size_t count = symbols_functions(symbols, &list), at = count > 0 ? count_before(list, count, address) : 0;
     for (size_t steps = 0; at-- > 0 && steps < NESTED_MAX; steps++) {
         bool sized = list[at].rank < RANK_UNSIZED;
         if (found != NULL && found->rank < RANK_UNSIZED && list[at].from != found->from)
@@ -261,4 +264,10 @@ size_t symbols_places(struct symbols *symbols, uint64_t address, struct place ou
         last->into = address - function->from;
     }
     return count;
+}
+
+int symbols_inlined(struct symbols *symbols, const char *needle, symbols_filter *meant, const void *pattern,
+                    symbols_sink *sink, void *context)
+{
+    return lines_inlined(symbols->module, needle, meant, pattern, sink, context);
 }

@@ -61,4 +61,17 @@ const struct function *symbols_function(struct symbols *symbols, uint64_t addres
  */
 size_t symbols_places(struct symbols *symbols, uint64_t address, struct place out[PLACES_MAX]);
 
+/* Whether a function with the linkage name NAME is meant, by what CONTEXT says. */
+typedef bool symbols_filter(const void *context, const char *name);
+
+/* Takes the addresses from FROM up to and without TO.  -1 ends what gives them. */
+typedef int symbols_sink(void *context, uint64_t from, uint64_t to);
+
+/*
+ * Tells SINK where functions that MEANT accepts were inlined, as far as DWARF says.  Each of their names has NEEDLE in it
+ * (NULL: not known), which spares most files a search.  Returns how many there were, -1 as soon as SINK does.
+ */
+int symbols_inlined(struct symbols *symbols, const char *needle, symbols_filter *meant, const void *pattern,
+                    symbols_sink *sink, void *context);
+
 #endif

@@ -41,6 +41,7 @@ struct drain {
     bool in_order; /* `held` is sorted; to sort what one busy thread wrote takes as long as its ring has room */
     uint64_t arrivals;
     uint64_t next_turn; /* not before then is anything given out in order */
+    bool reading;
 };
 
 struct drain *drain_new(struct board *board, const struct drain_ops *ops)
@@ -266,9 +267,17 @@ static size_t read_rings(struct drain *drain)
     size_t count = 0;
     uint32_t ready = ready_rings(drain);
     measure_ticks(drain);
+    drain->reading = true;
     for (uint32_t i = 0; i < ready; i++)
         count += read_ring(drain, i);
+    drain->reading = false;
     return count;
+}
+
+void drain_collect(struct drain *drain)
+{
+    if (!drain->reading && drain->held_count < HELD_MAX)
+        read_rings(drain);
 }
 
 size_t drain_read(struct drain *drain, uint64_t now_ns)

@@ -44,6 +44,12 @@ void drain_free(struct drain *drain);
 size_t drain_read(struct drain *drain, uint64_t now_ns);
 
 /*
+ * Reads what is in the rings and gives nothing out in order: for `ordered`, where that takes long, lest the rings fill.
+ * In the middle of a reading, for `seen`, it does nothing.
+ */
+void drain_collect(struct drain *drain);
+
+/*
  * Looks after the rings: frees those of threads that are gone, and steps over records that will never be completed,
  * because their writer was killed.  To be called now and then; NOW_NS as in drain_read().
  */

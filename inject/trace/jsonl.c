@@ -1,12 +1,14 @@
 #include "trace/jsonl.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/call.h"
 #include "plan/names.h"
+#include "sites/sites.h"
 #include "trace/address.h"
 #include "trace/decode.h"
 
@@ -18,7 +20,8 @@ struct jsonl {
     FILE *file;
     uint64_t start_ns;
     uint64_t seq;
-    int error; /* errno of the first failure; 0: none */
+    struct sites *sites; /* NULL: calls have none */
+    int error;           /* errno of the first failure; 0: none */
 };
 
 struct jsonl *jsonl_open(const char *path, uint64_t start_ns)
@@ -36,6 +39,11 @@ struct jsonl *jsonl_open(const char *path, uint64_t start_ns)
     }
     setvbuf(trace->file, NULL, _IOFBF, BUFFER_SIZE);
     return trace;
+}
+
+void jsonl_sites(struct jsonl *trace, struct sites *sites)
+{
+    trace->sites = sites;
 }
 
 static void note_error(struct jsonl *trace)
@@ -223,10 +231,74 @@ static void put_result(struct jsonl *trace, const struct event *event)
         put_number(trace, ",\"errno\":", event->err);
 }
 
+/* A failure to add is a lack of memory, which jsonl_object() reports when the dump fails too; one member is no loss. */
+static void set(json_t *object, const char *key, json_t *value)
+{
+    if (value != NULL)
+        json_object_set_new(object, key, value);
+}
+
+/* The function, and the line, of PLACE, as far as they are known. */
+static void set_place(json_t *object, const struct place *place)
+{
+    if (place->function != NULL)
+        set(object, "function", jsonl_text(place->function));
+    if (place->file != NULL)
+        set(object, "file", jsonl_text(place->file));
+    if (place->line != 0)
+        set(object, "line", json_integer(place->line));
+}
+
+static json_t *frame_json(const struct site_frame *frame)
+{
+    char offset[24];
+    snprintf(offset, sizeof offset, "0x%" PRIx64, frame->offset);
+    json_t *object = json_pack("{s:o, s:o, s:s}", "module", jsonl_text(frame->module), "path", jsonl_text(frame->path),
+                               "offset", offset);
+    set_place(object, &frame->places[0]);
+    if (frame->place_count < 2)
+        return object;
+    json_t *outer = json_array();
+    for (size_t i = 1; i < frame->place_count; i++) {
+        json_t *place = json_object();
+        set_place(place, &frame->places[i]);
+        json_array_append_new(outer, place);
+    }
+    set(object, "inlined_into", outer);
+    return object;
+}
+
+/* The line of site ID, before that of its first call. */
+static void write_site(struct jsonl *trace, uint64_t id)
+{
+    char text[SITE_ID_MAX];
+    struct site *site = sites_find(trace->sites, id);
+    if (site == NULL || site->written)
+        return;
+    json_t *frames = json_array();
+    site->written = true;
+    for (size_t i = 0; i < site->frame_count; i++)
+        json_array_append_new(frames, frame_json(&site->frames[i]));
+    jsonl_object(trace, json_pack("{s:s, s:s, s:o, s:o}", "type", "site", "id", site_id_text(id, text), "function",
+                                  jsonl_text(site->function), "frames", frames));
+}
+
+/* A call whose stack could not be walked has null. */
+static void put_site(struct jsonl *trace, uint64_t id)
+{
+    char text[SITE_ID_MAX];
+    if (id != 0)
+        put_name(trace, ",\"site\":", site_id_text(id, text));
+    else
+        put(trace, ",\"site\":null");
+}
+
 static void write_call(struct jsonl *trace, const struct event *event, const void *payload)
 {
     if (event->call >= CALL_COUNT || trace->error != 0)
         return;
+    if (trace->sites != NULL)
+        write_site(trace, event->site);
     errno = 0;
     put_number(trace, "{\"type\":\"call\",\"seq\":", (int64_t)++trace->seq);
     put_number(trace, ",\"t_ns\":", event->t_ns > trace->start_ns ? (int64_t)(event->t_ns - trace->start_ns) : 0);
@@ -238,6 +310,8 @@ static void write_call(struct jsonl *trace, const struct event *event, const voi
         put_number(trace, ",\"fd\":", event->fd);
     put_result(trace, event);
     put_rule(trace, event);
+    if (trace->sites != NULL)
+        put_site(trace, event->site);
     put_socket(trace, event, payload);
     put_arguments(trace, event, payload);
     put(trace, "}\n");

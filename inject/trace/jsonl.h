@@ -18,6 +18,11 @@ struct jsonl;
 /* Creates or empties the file PATH.  START_NS is the session's (CLOCK_MONOTONIC): times count from it.  NULL with errno. */
 struct jsonl *jsonl_open(const char *path, uint64_t start_ns);
 
+struct sites;
+
+/* From here on calls tell their sites, of SITES, which must outlive TRACE; a site gets a line of its own before its first. */
+void jsonl_sites(struct jsonl *trace, struct sites *sites);
+
 /* Writes OBJECT as a line, and gives it back. NULL counts as an error (no memory). */
 void jsonl_object(struct jsonl *trace, json_t *object);
 

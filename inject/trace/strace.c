@@ -1,5 +1,6 @@
 #include "trace/strace.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -78,4 +79,24 @@ size_t strace_line(char out[STRACE_LINE_MAX], const struct event *event, const v
     out[line.length++] = '\n';
     out[line.length] = '\0';
     return line.length;
+}
+
+static void print_place(const struct site_frame *frame, const struct place *place, FILE *out)
+{
+    fprintf(out, " > %s(", frame->path);
+    if (place->function != NULL && place->inlined)
+        fprintf(out, "%s", place->function);
+    else if (place->function != NULL)
+        fprintf(out, "%s+0x%" PRIx64, place->function, place->into);
+    fprintf(out, ") [0x%" PRIx64 "]", frame->offset);
+    if (place->file != NULL)
+        fprintf(out, " %s:%u", place->file, place->line);
+    fprintf(out, "%s\n", place->inlined ? " (inlined)" : "");
+}
+
+void strace_stack(const struct site *site, FILE *out)
+{
+    for (size_t i = 0; i < site->frame_count; i++)
+        for (size_t j = 0; j < site->frames[i].place_count; j++)
+            print_place(&site->frames[i], &site->frames[i].places[j], out);
 }

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "sites/sites.h"
 #include "trace/decode.h"
 
 enum { STRACE_LINE_MAX = 2 * WORDS_SIZE + 512 }; /* bytes of a line, newline and terminator included */
@@ -22,5 +23,15 @@ enum { STRACE_LINE_MAX = 2 * WORDS_SIZE + 512 }; /* bytes of a line, newline and
  */
 size_t strace_line(char out[STRACE_LINE_MAX], const struct event *event, const void *payload, unsigned actions,
                    bool prefix);
+
+/*
+ * Prints the stack of SITE as strace -k does, a line a frame, to OUT.  A frame that functions were inlined into has a line for
+ * each, and where the file and the line are known they follow.
+ *
+ *      > /usr/sbin/server(accept_one) [0x3b1f0] /src/server.c:57 (inlined)
+ *      > /usr/sbin/server(main_loop+0x1a2) [0x3b1f0] /src/server.c:93
+ *      > /usr/lib/libevent-2.1.so.7() [0x1d0a5]
+ */
+void strace_stack(const struct site *site, FILE *out);
 
 #endif

@@ -241,9 +241,9 @@ test_of_a_real_run() {
     run "$SNAG" report trace
     expect_status 0
     expect_match out '^ +1 +4 +3 +0  accept:error=EMFILE:when=1..3$'
-    expect_match out ' s  socket AF_INET SOCK_STREAM\|SOCK_CLOEXEC$'
-    expect_match out ' s  bind 127.0.0.1:0$'
-    expect_match out ' s  accept: EMFILE, 3 times, injected, until [0-9.]+ s$'
+    expect_match out ' s  socket AF_INET SOCK_STREAM\|SOCK_CLOEXEC, in listen_tcp$'
+    expect_match out ' s  bind 127.0.0.1:0, in listen_tcp$'
+    expect_match out ' s  accept: EMFILE, 3 times, injected, until [0-9.]+ s, in take_client$'
 }
 
 tests_main "$@"

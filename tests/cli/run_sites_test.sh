@@ -15,7 +15,7 @@ library() {
 
 expect_four_sites() {
     expect_status 0
-    expect_lines err <<<"snag: rule 1, $RULE: matched 4, injected 4"
+    expect_lines err <<<"snag: rule 1, $RULE: matched 4, injected 4, at main (1), serve (1), serve~2 (1), serve~3 (1)"
 }
 
 test_four_sites() {

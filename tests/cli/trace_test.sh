@@ -58,9 +58,6 @@ EOT
     run "$SNAG" trace -e acept -- true
     expect_status 125
     expect_has err "unknown call 'acept'; did you mean accept?"
-    run "$SNAG" trace -k -- true
-    expect_status 125
-    expect_lines err <<<'snag: -k: call sites are not part of this version yet'
     run "$SNAG" trace --help
     expect_has out 'usage: snag trace'
     run "$SNAG" trace

@@ -344,12 +344,15 @@ struct found {
     char text[200];
     uint64_t base;
     int room;
+    uint64_t first, last;
 };
 
 static int note_range(void *context, uint64_t from, uint64_t to)
 {
     struct found *found = context;
     size_t length = strlen(found->text);
+    found->first = from;
+    found->last = to;
     if (found->room-- == 0)
         return -1;
     snprintf(found->text + length, sizeof found->text - length, "%s%jx-%jx", length > 0 ? " " : "",
@@ -373,7 +376,8 @@ static void patterns_find_ranges(void **state)
     char want[200];
     struct symbols *symbols = module("places.so");
     const struct function *outer = function(symbols, "place_outer"), *last = function(symbols, "place_extern");
-    struct found one = {.room = 9, .base = outer->from}, both = one, all = {.room = 9}, offset = all, none = all;
+    struct found one = {.room = 9, .base = outer->from}, both = one, all = {.room = 9}, offset = all, none = all,
+                 inner = all;
     assert_int_equal(find_ranges(symbols, "place_outer", &one), 1);
     snprintf(want, sizeof want, "1-%jx", (uintmax_t)(outer->to - outer->from + 1));
     assert_string_equal(one.text, want);
@@ -385,6 +389,9 @@ static void patterns_find_ranges(void **state)
     assert_int_equal(find_ranges(NULL, "0x1f0@places.so", &offset), 1);
     assert_string_equal(offset.text, "1f0-1f1");
     assert_int_equal(find_ranges(symbols, "place", &none), 0);
+    assert_true(find_ranges(symbols, "place_inner", &inner) >= 1);
+    assert_true(inner.first > outer->from && inner.last <= outer->to && inner.last > inner.first);
+    assert_true(find_ranges(symbols, "*_inner", &inner) >= 1);
     assert_int_equal(find_ranges(NULL, "place_outer", &none), 0);
     none.room = 0;
     assert_int_equal(find_ranges(symbols, "place_outer", &none), -1);
