@@ -240,7 +240,8 @@ static void print_callsites(const struct report *report, FILE *out)
         if (sites->list[i]->count > 0)
             print_callsite(sites->list[i], out);
     if (sites->unwalked > 0)
-        line(out, "  %" PRIu64 " calls without a call site: the stack could not be walked safely", sites->unwalked);
+        line(out, "  %" PRIu64 " call%s without a call site: the stack could not be walked safely", sites->unwalked,
+             sites->unwalked == 1 ? "" : "s");
 }
 
 /* --- Sockets ----------------------------------------------------------------------------------------------------- */
