@@ -48,7 +48,7 @@ SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/site.c shim
 SHIM_ENGINE_SRC = $(ENGINE_SRC)
 
 LISTENER_SRC = listener/listener.c listener/bind.c listener/loop.c listener/round.c listener/policy.c listener/shed.c \
-	listener/error.c listener/option.c listener/report.c
+	listener/error.c listener/option.c listener/report.c listener/observe.c
 LISTENER_MAP = listener/evconnlistener.map
 ECHO_SRC = listener/examples/echo.c
 

@@ -1,7 +1,7 @@
 /*
  * evconnlistener_new_bind: a socket with its options, bound.  Everything that fails closes it and keeps errno.
  */
-#include "listener.h"
+#include "observe.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -12,6 +12,7 @@ enum { KEEPALIVE_IDLE_S = 300, KEEPALIVE_INTERVAL_S = 100, KEEPALIVE_PROBES = 3 
 
 static int bind_set(int fd, int level, int name, int value)
 {
+    observe_birth_call("setsockopt", fd);
     return setsockopt(fd, level, name, &value, sizeof value);
 }
 
@@ -64,24 +65,37 @@ static int bind_options(int fd, int family, unsigned flags)
     return 0;
 }
 
+static int bind_address(int fd, const struct sockaddr *sa, int socklen)
+{
+    observe_birth_call("bind", fd);
+    return bind(fd, sa, (socklen_t)socklen);
+}
+
 struct evconnlistener *evconnlistener_new_bind(struct event_base *base, evconnlistener_cb cb, void *arg, unsigned flags,
                                                int backlog, const struct sockaddr *sa, int socklen)
 {
     if (backlog == 0) { /* nobody has called listen on a new socket */
+        observe_failure(EINVAL);
         errno = EINVAL;
         return NULL;
     }
     int family = sa ? sa->sa_family : AF_UNSPEC; /* the latter gives EAFNOSUPPORT */
-    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | (flags & LEV_OPT_CLOSE_ON_EXEC ? SOCK_CLOEXEC : 0), 0);
-    if (fd < 0)
+    int type = SOCK_STREAM | SOCK_NONBLOCK | (flags & LEV_OPT_CLOSE_ON_EXEC ? SOCK_CLOEXEC : 0);
+    observe_birth_call("socket", -1);
+    int fd = socket(family, type, 0);
+    if (fd < 0) {
+        observe_failure(errno);
         return NULL;
-    if (bind_options(fd, family, flags) == 0 && bind(fd, sa, (socklen_t)socklen) == 0) {
+    }
+    if (bind_options(fd, family, flags) == 0 && bind_address(fd, sa, socklen) == 0) {
         struct evconnlistener *l = evconnlistener_new(base, cb, arg, flags, backlog, fd);
         if (l)
             return l;
     }
     int error = errno;
+    observe_birth_call("close", fd);
     close(fd);
+    observe_failure(error);
     errno = error;
     return NULL;
 }

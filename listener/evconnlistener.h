@@ -200,8 +200,12 @@ int evconnlistener_get_counters(struct evconnlistener *, struct evconnlistener_c
     STEP(RELEASED, released)     /* is about to fall; at 1 the listener ends */ \
     STEP(ENABLED, enabled) \
     STEP(DISABLED, disabled) \
-    STEP(ROUND_END, round_end) /* error: how many connections the round took */ \
-    STEP(FREED, freed)         /* evconnlistener_free(), before it gives its reference back */
+    STEP(ROUND_END, round_end)   /* error: how many connections the round took */ \
+    STEP(FREED, freed)           /* evconnlistener_free(), before it gives its reference back */ \
+    STEP(CB_SET, cb_set)         /* evconnlistener_set_cb() */ \
+    STEP(OPTION_SET, option_set) /* evconnlistener_set_option() */ \
+    STEP(CALL, call)     /* a system call of ours is next: `call`, on fd; the lock may be held: call nothing here */ \
+    STEP(FAILED, failed) /* _new() or _new_bind() gives NULL; error: errno */
 
 enum evconnlistener_step {
 #define EVCONNLISTENER_STEP_(CONSTANT, name) EVCONNLISTENER_STEP_##CONSTANT,
@@ -214,12 +218,20 @@ struct evconnlistener_event {
     enum evconnlistener_step step;
     evutil_socket_t fd;                    /* -1 where the step has none */
     int error;                             /* 0 where the step has none */
-    int refcount;                          /* a snapshot */
+    int refcount;                          /* a snapshot, as is all that follows the place; 0 without a listener */
     enum evconnlistener_class error_class; /* with STEP_ERROR */
+    const char *call;                      /* with STEP_CALL, its name; else NULL */
+    const char *file, *function;           /* the place in this library's source that took the step */
+    int line;
+    int enabled;       /* by the owner */
+    int has_cb;        /* a callback is set */
+    int in_loop;       /* the loop watches the descriptor */
+    unsigned pause_ms; /* of the pause that the listener is in; 0: it is in none */
 };
 
 struct evconnlistener_observer {
-    /* Called at each step by the thread that takes it, without a lock: it may call everything.  errno is kept. */
+    /* Called at each step by the thread that takes it.  Without a lock, so that it may call everything, but for STEP_CALL.
+       errno is kept.  The listener is NULL while there is none yet: in _new_bind(), and with STEP_FAILED. */
     void (*told)(struct evconnlistener *, const struct evconnlistener_event *, void *arg);
     void *arg;
 };
@@ -227,6 +239,9 @@ struct evconnlistener_observer {
 /* The observer must live as long as it is set.  NULL takes it away; a step that has begun may still be told.  Any thread.
    One that only reads costs what it does; none costs a branch. */
 int evconnlistener_set_observer(struct evconnlistener *, const struct evconnlistener_observer *);
+
+/* The observer of listeners made from now on: it is told how they are made, too.  NULL: none.  Any thread. */
+void evconnlistener_set_default_observer(const struct evconnlistener_observer *);
 
 /* "readable", "accepted", ...; "?" for a value that is none.  Any thread. */
 const char *evconnlistener_step_name(enum evconnlistener_step step);

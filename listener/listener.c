@@ -119,6 +119,7 @@ void evconnlistener_set_cb(struct evconnlistener *l, evconnlistener_cb cb, void 
     else if (pauses)
         l->ops->disable(l);
     listener_unlock(l);
+    observe(l, EVCONNLISTENER_STEP_CB_SET, -1, 0);
 }
 
 void evconnlistener_set_error_cb(struct evconnlistener *l, evconnlistener_errorcb errorcb)

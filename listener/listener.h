@@ -8,7 +8,7 @@
  *     policy.c     what is done about an error, behind a table; shed.c: the spare descriptor
  *     error.c      errno to class; warnings and their limit
  *     option.c     the functions of ours, and the environment; report.c: EVCONNLISTENER_REPORT
- *     observe.h    steps: observer, static probes, counters
+ *     observe.[ch] steps: observer, static probes, counters
  *
  * LOCKING.  `lock` guards every field that is not marked otherwise.  Order: ours, then the event base's own lock (inside
  * event_add and event_del_noblock, neither of which waits for a callback).  It is never held across accept, a callback,

@@ -111,10 +111,14 @@ bool loop_enter(struct event_listener *e, const bool *unless_false)
 
 static void loop_close(struct event_listener *e)
 {
-    if (e->fd >= 0 && e->base.flags & LEV_OPT_CLOSE_ON_FREE)
+    if (e->fd >= 0 && e->base.flags & LEV_OPT_CLOSE_ON_FREE) {
+        observe_call(&e->base, "close", e->fd);
         close(e->fd);
-    if (e->spare >= 0)
+    }
+    if (e->spare >= 0) {
+        observe_call(&e->base, "close", e->spare);
         close(e->spare);
+    }
     e->fd = e->spare = -1;
 }
 
@@ -211,8 +215,10 @@ static bool loop_begin_pause(struct event_listener *e)
     e->paused_at_ns = loop_now_ns();
     count_add(e, COUNTER(backoffs), 1);
     loop_settle(e);
-    if (e->base.flags & EVCONNLISTENER_OPT_PAUSE_BACKLOG)
+    if (e->base.flags & EVCONNLISTENER_OPT_PAUSE_BACKLOG) {
+        observe_call(&e->base, "listen", e->fd);
         e->queue_shut = listen(e->fd, 0) == 0;
+    }
     return true;
 }
 
@@ -231,8 +237,10 @@ int loop_end_pause(struct event_listener *e)
     event_del_noblock(&e->resume);
     e->paused = false;
     count_add(e, COUNTER(paused_ns), loop_now_ns() - e->paused_at_ns);
-    if (e->queue_shut)
+    if (e->queue_shut) {
+        observe_call(&e->base, "listen", e->fd);
         listen(e->fd, e->backlog);
+    }
     e->queue_shut = false;
     if (loop_settle(e) == 0)
         return 0;
@@ -274,14 +282,18 @@ static const struct evconnlistener_ops loop_ops = {
 
 static int loop_init(struct event_listener *e, struct event_base *base, evutil_socket_t fd, int backlog)
 {
+    observe_call(&e->base, "fcntl", fd);
     int status = fcntl(fd, F_GETFL);
     if (status < 0 && !e->policy->exact)
         return -1;
     e->blocking = status >= 0 && !(status & O_NONBLOCK);
     e->fd = fd;
     e->backlog = backlog > 0 ? backlog : BACKLOG_DEFAULT;
-    if (backlog != 0 && listen(fd, e->backlog) != 0)
-        return -1;
+    if (backlog != 0) {
+        observe_call(&e->base, "listen", fd);
+        if (listen(fd, e->backlog) != 0)
+            return -1;
+    }
     errno = 0;
     if (event_assign(&e->readable, base, fd, EV_READ | EV_PERSIST, round_on_readable, e) != 0 ||
         event_assign(&e->resume, base, -1, 0, loop_on_resume, e) != 0) {
@@ -326,6 +338,7 @@ struct evconnlistener *evconnlistener_new(struct event_base *base, evconnlistene
         return &e->base;
     }
     int error = errno;
+    observe_failure(error);
     if (e->spare >= 0)
         close(e->spare);
     loop_release(e);

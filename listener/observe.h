@@ -24,21 +24,36 @@ static inline int observe_refcount(struct evconnlistener *l)
     return atomic_load_explicit(&l->refcnt, memory_order_relaxed);
 }
 
-static inline void observe_tell(struct evconnlistener *l, enum evconnlistener_step step, evutil_socket_t fd, int error,
-                                enum evconnlistener_class error_class)
+/* Where a step is taken.  Constants, which nobody loads unless there is an observer. */
+#define OBSERVE_HERE __FILE__, __LINE__, __func__
+
+/* observe.c: the slow way, with an observer. */
+void observe_told(struct evconnlistener *l, const struct evconnlistener_observer *observer,
+                  const struct evconnlistener_event *event);
+
+__attribute__((always_inline)) static inline void observe_tell(struct evconnlistener *l, enum evconnlistener_step step,
+                                                               evutil_socket_t fd, int error,
+                                                               enum evconnlistener_class error_class, const char *call,
+                                                               const char *file, int line, const char *function)
 {
     const struct evconnlistener_observer *observer = atomic_load_explicit(&l->observer, memory_order_acquire);
     if (__builtin_expect(observer != NULL, 0)) {
-        int kept = errno;
-        struct evconnlistener_event event = {step, fd, error, observe_refcount(l), error_class};
-        observer->told(l, &event, observer->arg);
-        errno = kept;
+        struct evconnlistener_event event = {.step = step,
+                                             .fd = fd,
+                                             .error = error,
+                                             .error_class = error_class,
+                                             .call = call,
+                                             .file = file,
+                                             .line = line,
+                                             .function = function};
+        observe_told(l, observer, &event);
     }
 }
 
 /* `step` is a constant wherever this is called, so that one probe is left of the switch. */
-__attribute__((always_inline)) static inline void observe(struct evconnlistener *l, enum evconnlistener_step step,
-                                                          evutil_socket_t fd, int error)
+__attribute__((always_inline)) static inline void observe_at(struct evconnlistener *l, enum evconnlistener_step step,
+                                                             evutil_socket_t fd, int error, const char *call,
+                                                             const char *file, int line, const char *function)
 {
     switch (step) {
 #define STEP(CONSTANT, name) \
@@ -50,8 +65,21 @@ __attribute__((always_inline)) static inline void observe(struct evconnlistener 
     default:
         break;
     }
-    observe_tell(l, step, fd, error, EVCONNLISTENER_CLASS_DRAINED);
+    observe_tell(l, step, fd, error, EVCONNLISTENER_CLASS_DRAINED, call, file, line, function);
 }
+
+#define observe(l, step, fd, error) observe_at(l, step, fd, error, NULL, OBSERVE_HERE)
+
+/* A system call is on the next line: that is the place which is told. */
+#define observe_call(l, name, fd) observe_at(l, EVCONNLISTENER_STEP_CALL, fd, 0, name, __FILE__, __LINE__ + 1, __func__)
+
+/* The same two while there is no listener, for the default observer. */
+void observe_birth(enum evconnlistener_step step, evutil_socket_t fd, int error, const char *call, const char *file,
+                   int line, const char *function);
+#define observe_birth_call(name, fd) \
+    observe_birth(EVCONNLISTENER_STEP_CALL, fd, 0, name, __FILE__, __LINE__ + 1, __func__)
+#define observe_failure(error) observe_birth(EVCONNLISTENER_STEP_FAILED, -1, error, NULL, OBSERVE_HERE)
+const struct evconnlistener_observer *observe_default(void);
 
 #define COUNTER(name) (offsetof(struct evconnlistener_counters, name) / sizeof(uint64_t))
 

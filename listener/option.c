@@ -73,6 +73,7 @@ void option_set_defaults(struct event_listener *e)
     default_option(e, "EVCONNLISTENER_PAUSE_WITHOUT_CB", EVCONNLISTENER_OPT_PAUSE_WITHOUT_CB);
     e->cap = option_number("EVCONNLISTENER_ACCEPT_CAP", 0, UINT_MAX, 0);
     e->policy = option_default_policy();
+    atomic_store(&e->base.observer, observe_default());
     if (e->policy->spare)
         e->spare = shed_open_spare(); /* without it: backoff, until one can be opened */
     errno = error;
@@ -163,6 +164,7 @@ int evconnlistener_set_option(struct evconnlistener *l, unsigned options, int on
     l->flags = on ? l->flags | options : l->flags & ~options;
     int result = option_settle(l, l->flags & EVCONNLISTENER_OPT_PAUSE_WITHOUT_CB);
     loop_unlock(e);
+    observe(l, EVCONNLISTENER_STEP_OPTION_SET, -1, 0);
     return result;
 }
 

@@ -18,8 +18,10 @@ enum { ADAPTIVE_LOOK_EVERY = 16, ADAPTIVE_CALM = 2 };
 
 /* --- accept ----------------------------------------------------------------------------------------------------- */
 
-static int accept_plain(evutil_socket_t fd, struct sockaddr *address, socklen_t *length, int flags)
+static int accept_plain(struct event_listener *e, evutil_socket_t fd, struct sockaddr *address, socklen_t *length)
 {
+    int flags = e->base.accept4_flags;
+    observe_call(&e->base, "accept", fd);
     int s = accept(fd, address, length);
     if (s < 0)
         return -1;
@@ -39,13 +41,14 @@ static int round_accept(struct event_listener *e, evutil_socket_t fd, struct soc
 {
     socklen_t room = *length;
     if (!e->no_accept4) {
+        observe_call(&e->base, "accept4", fd);
         int s = accept4(fd, address, length, e->base.accept4_flags);
         if (s >= 0 || (errno != ENOSYS && errno != EINVAL))
             return s;
         e->no_accept4 = errno == ENOSYS;
     }
     *length = room;
-    int s = accept_plain(fd, address, length, e->base.accept4_flags);
+    int s = accept_plain(e, fd, address, length);
     if (s >= 0)
         e->no_accept4 = true;
     return s;
@@ -63,8 +66,12 @@ static bool round_goes_on(struct event_listener *e)
 
 static bool round_refuse(struct event_listener *e, enum evconnlistener_step step, size_t counter, int s)
 {
-    observe(&e->base, step, s, 0);
+    if (step == EVCONNLISTENER_STEP_ZERO_LENGTH)
+        observe(&e->base, EVCONNLISTENER_STEP_ZERO_LENGTH, s, 0);
+    else
+        observe(&e->base, EVCONNLISTENER_STEP_NO_CALLBACK, s, 0);
     count_add(e, counter, 1);
+    observe_call(&e->base, "close", s);
     close(s);
     return step == EVCONNLISTENER_STEP_ZERO_LENGTH;
 }
@@ -189,7 +196,7 @@ static bool round_failed(struct event_listener *e, struct round *r, int number)
     if (error.error_class == EVCONNLISTENER_CLASS_CONNECTION)
         r->failed++;
     OBSERVE_PROBE(error, &e->base, r->fd, number, observe_refcount(&e->base));
-    observe_tell(&e->base, EVCONNLISTENER_STEP_ERROR, r->fd, number, error.error_class);
+    observe_tell(&e->base, EVCONNLISTENER_STEP_ERROR, r->fd, number, error.error_class, NULL, OBSERVE_HERE);
     int action = r->policy->decide(e, r, number, error.error_class);
     if (action == ACTION_SILENT)
         return false;

@@ -2,7 +2,7 @@
  * Shedding: at EMFILE a descriptor that was kept for this moment is closed, and the place that it leaves is used to accept
  * waiting clients one after the other and close them, so that they learn that they are not served.
  */
-#include "listener.h"
+#include "observe.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>
@@ -48,12 +48,16 @@ unsigned shed_clients(struct event_listener *e, const struct round *r)
 {
     unsigned shed = 0, most = e->blocking ? 1 : SHED_A_ROUND;
     int spare = shed_take_spare(e);
-    if (spare >= 0)
+    if (spare >= 0) {
+        observe_call(&e->base, "close", spare);
         close(spare);
+    }
     while (spare >= 0 && shed < most) {
+        observe_call(&e->base, "accept4", r->fd);
         int s = accept4(r->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (s < 0)
             break;
+        observe_call(&e->base, "close", s);
         close(s);
         shed++;
     }

@@ -642,6 +642,55 @@ static void keep_step(struct evconnlistener *l, const struct evconnlistener_even
     errno = 77; /* must not be seen by anybody */
 }
 
+/* The step's name, the line's call or errno, and the state. */
+static void keep_birth(struct evconnlistener *l, const struct evconnlistener_event *event, void *arg)
+{
+    size_t at = strlen(steps);
+    (void)arg;
+    assert_non_null(event->file);
+    assert_non_null(event->function);
+    assert_true(event->line > 0);
+    assert_true(strncmp(event->file, "listener/", 9) == 0);
+    snprintf(steps + at, sizeof steps - at, "%s%s:%s", at ? " " : "", evconnlistener_step_name(event->step),
+             event->call ? event->call : event->function);
+    if (l)
+        snprintf(steps + strlen(steps), sizeof steps - strlen(steps), "/%d%d%d", event->enabled, event->has_cb,
+                 event->in_loop);
+    if (event->step == EVCONNLISTENER_STEP_FAILED)
+        assert_true(l == NULL && event->error != 0 && event->refcount == 0);
+}
+
+static void default_observer_is_told_how_a_listener_is_made(void **state)
+{
+    static const struct evconnlistener_observer observer = {keep_birth, NULL};
+    const struct sockaddr_in any = {.sin_family = AF_INET};
+    struct event_base *base = event_base_new();
+    (void)state;
+    evconnlistener_set_default_observer(&observer);
+    struct evconnlistener *l =
+        evconnlistener_new_bind(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE, 3, (const void *)&any, sizeof any);
+    assert_non_null(l);
+    assert_string_equal(steps, "call:socket call:setsockopt call:setsockopt call:setsockopt call:setsockopt call:bind "
+                               "call:fcntl/000 call:listen/000 enabled:evconnlistener_enable/100");
+    steps[0] = '\0';
+    evconnlistener_free(l);
+    assert_string_equal(steps, "freed:evconnlistener_free/100 released:evconnlistener_free/100 call:close/100");
+    steps[0] = '\0';
+    assert_null(evconnlistener_new_bind(base, NULL, NULL, 0, 0, (const void *)&any, sizeof any));
+    assert_string_equal(steps, "failed:evconnlistener_new_bind");
+    steps[0] = '\0';
+    errno = 0;
+    assert_null(evconnlistener_new_bind(base, NULL, NULL, 0, 3, NULL, 0));
+    assert_int_equal(errno, EAFNOSUPPORT);
+    assert_string_equal(steps, "call:socket failed:evconnlistener_new_bind");
+    evconnlistener_set_default_observer(NULL);
+    steps[0] = '\0';
+    l = evconnlistener_new_bind(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE, 3, (const void *)&any, sizeof any);
+    evconnlistener_free(l);
+    assert_string_equal(steps, "");
+    event_base_free(base);
+}
+
 static void observer_is_told_each_step(void **state)
 {
     static const struct evconnlistener_observer observer = {keep_step, NULL};
@@ -651,8 +700,8 @@ static void observer_is_told_each_step(void **state)
     assert_int_equal(evconnlistener_set_observer(w.l, &observer), 0);
     world_connect(&w);
     world_turn(&w);
-    assert_string_equal(steps,
-                        "referenced/2 readable/2 accepted/2 cb_enter/2 cb_leave/2 error/2 round_end/2 released/2");
+    assert_string_equal(
+        steps, "referenced/2 readable/2 call/2 accepted/2 cb_enter/2 cb_leave/2 call/2 error/2 round_end/2 released/2");
     steps[0] = '\0';
     world_connect(&w);
     fail_once(&w, EMFILE);
@@ -661,8 +710,8 @@ static void observer_is_told_each_step(void **state)
     evconnlistener_free(w.l);
     w.l = NULL;
     assert_string_equal(steps,
-                        "referenced/2 readable/2 error/2 paused/2 errorcb_enter/2 errorcb_leave/2 errorcb_enter/2 "
-                        "errorcb_leave/2 round_end/2 released/2 disabled/1 freed/1 released/1");
+                        "referenced/2 readable/2 call/2 error/2 paused/2 errorcb_enter/2 errorcb_leave/2 "
+                        "errorcb_enter/2 errorcb_leave/2 round_end/2 released/2 disabled/1 freed/1 released/1 call/1");
     world_close(&w);
 }
 
@@ -802,6 +851,7 @@ TEST_MAIN(TEST(errors_have_their_classes), TEST(each_class_has_its_action_at_eac
           TEST(shed_without_a_spare_backs_off_and_other_errors_too), TEST(shed_policy_needs_a_spare_to_begin_with),
           TEST(backoff_is_the_default_and_libevent_ends_a_pause), TEST(environment_sets_defaults),
           TEST(each_wrong_variable_is_named_once), TEST(observer_is_told_each_step),
+          TEST(default_observer_is_told_how_a_listener_is_made),
           TEST(counters_are_copied_as_far_as_the_caller_knows_them), TEST(log_has_one_line_a_second_for_an_error),
           TEST(pause_for_lost_clients_is_logged_only_if_nobody_could_be_told),
           TEST(cap_ends_the_round_and_nobody_is_forgotten),
