@@ -7,6 +7,7 @@
 #define SNAG_TICKS_H
 
 #include <stdint.h>
+#include <time.h>
 
 #if defined(__x86_64__)
 #define TICKS_CLOCKSOURCE "tsc" /* its name in /sys/devices/system/clocksource/clocksource0/current_clocksource */
@@ -29,5 +30,25 @@ static inline uint64_t ticks_now(void)
     return 0;
 }
 #endif
+
+/*
+ * Reads the counter and CLOCK_MONOTONIC as of one moment.  A thread may lose its processor between the two, and be wrong by
+ * milliseconds: of a few tries, the one that took least counts.
+ */
+static inline void ticks_and_ns(uint64_t *ticks, uint64_t *ns)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < 4; i++) {
+        struct timespec now;
+        uint64_t before = ticks_now();
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        uint64_t took = ticks_now() - before;
+        if (i > 0 && took >= least)
+            continue;
+        least = took;
+        *ticks = before + took / 2;
+        *ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    }
+}
 
 #endif

@@ -148,8 +148,7 @@ static bool ticks_are_steady(void)
 static void set_clock(struct board *board)
 {
     board->counts_ticks = ticks_are_steady();
-    board->origin_ticks = ticks_now();
-    board->origin_ns = clock_ns();
+    ticks_and_ns(&board->origin_ticks, &board->origin_ns);
 }
 
 static int fill_board(struct boardfile *file, const struct rule_set *set, uint64_t start_ns, const char *shim)

@@ -116,14 +116,12 @@ static bool copy_record(struct ring *ring, uint64_t position, struct event *out)
 static void measure_ticks(struct drain *drain)
 {
     const struct board *board = drain->board;
-    struct timespec now;
+    uint64_t ticks = 0, ns = 0;
     if (!board->counts_ticks)
         return;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t ticks = ticks_now() - board->origin_ticks;
-    uint64_t ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec - board->origin_ns;
-    if (ticks > 0)
-        drain->ns_per_tick = (double)ns / (double)ticks;
+    ticks_and_ns(&ticks, &ns);
+    if (ticks > board->origin_ticks)
+        drain->ns_per_tick = (double)(ns - board->origin_ns) / (double)(ticks - board->origin_ticks);
 }
 
 /* Turns EVENT's times into CLOCK_MONOTONIC. */
