@@ -40,7 +40,10 @@ REPORT_SRC = inject/report/report.c inject/report/reader.c inject/report/figures
 SYMBOLS_SRC = inject/sites/symbols.c inject/sites/lines.c inject/sites/demangle.c inject/sites/texts.c \
 	inject/sites/pattern.c
 SITES_SRC = $(SYMBOLS_SRC) inject/sites/modules.c inject/sites/resolve.c inject/sites/sites.c
-SNAG_SRC = inject/main.c $(RUN_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(PLAN_SRC) $(ENGINE_SRC)
+LESSON_SRC = $(addprefix inject/lesson/,lesson.c stage.c script.c step.c check.c grade.c exercise.c text.c embed.c cells.c lanes.c page.c)
+# What is put into the program: inject/lesson/files.def names it.
+LESSON_FILES = $(wildcard inject/lesson/texts/*/* inject/lesson/page/*) $(LISTENER_SRC) $(LESSON_SERVER_SRC)
+SNAG_SRC = inject/main.c $(RUN_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(LESSON_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
 SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
 	shim/scene.c shim/hook.c shim/show.c shim/wrap_socket.c shim/wrap_fd.c shim/wrap_pipe.c shim/wrap_wait.c \
@@ -51,9 +54,11 @@ LISTENER_SRC = listener/listener.c listener/bind.c listener/loop.c listener/roun
 	listener/error.c listener/option.c listener/report.c listener/observe.c
 LISTENER_MAP = listener/evconnlistener.map
 ECHO_SRC = listener/examples/echo.c
+LESSON_SERVER_SRC = $(addprefix inject/lesson/server/,main.c tell.c create.c clients.c errors.c threads.c)
+LESSON_ORIGINAL_SRC = inject/lesson/server/original.c
 
 # Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
-UNIT_TESTS = harness engine plan drain run trace symbols sites listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
+UNIT_TESTS = harness engine plan drain run trace lesson symbols sites listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
 TEST_engine = $(ENGINE_SRC)
 TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
 TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
@@ -61,6 +66,7 @@ TEST_run = $(filter-out inject/main.c,$(SNAG_SRC))
 TEST_sites = $(ENGINE_SRC) $(PLAN_SRC) $(SITES_SRC)
 TEST_symbols = $(ENGINE_SRC) $(PLAN_SRC) $(SYMBOLS_SRC)
 TEST_trace = $(ENGINE_SRC) $(PLAN_SRC) $(SITES_SRC) $(DECODE_SRC) inject/trace/address.c inject/trace/strace.c
+TEST_lesson = $(filter-out inject/main.c,$(SNAG_SRC))
 LISTENER_TESTS = listener listener_policy listener_thread listener_sweep
 LISTENER_TEST_SRC = $(LISTENER_SRC) tests/unit/listener_world.c tests/unit/listener_faults.c
 TEST_listener = $(LISTENER_TEST_SRC)
@@ -75,7 +81,7 @@ SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) 
 $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
-CLI_PROGRAMS = free_port past tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
+CLI_PROGRAMS = free_port student past tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
 	thrower_llvm two_places templates evhttp evhttp_core evhttp_shared evhttp_archive \
 	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static
@@ -85,7 +91,8 @@ LIBS_tiny_asan = -fsanitize=address
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
 	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/trace_test.sh \
-	tests/cli/report_test.sh tests/cli/callsites_test.sh
+	tests/cli/report_test.sh tests/cli/callsites_test.sh tests/cli/lesson_test.sh
+PAGE_TESTS = tests/pages/lesson_pages_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh
 
 # --- Flags -------------------------------------------------------------------------------------------------------
@@ -116,9 +123,11 @@ SNAG_PKGS = $(EVENT_PKGS) openssl jansson
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests demo check suites bench bench-listener lint format sources install clean help FORCE
+.PHONY: all tests demo lessons check check-pages suites bench bench-listener lint format sources install clean help FORCE
 
-PRODUCTS = $(B)/snag $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo
+LESSON_SERVERS = $(B)/lesson-server $(B)/lesson-server-libevent
+PRODUCTS = $(B)/snag $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo \
+	$(LESSON_SERVERS)
 UNIT_PROGRAMS = $(UNIT_TESTS:%=$(B)/tests/%_test)
 CLI_BINARIES = $(CLI_PROGRAMS:%=$(B)/tests/%)
 
@@ -143,6 +152,18 @@ suites:
 	$(again) all tests
 	@BUILD_DIR=$(B) scripts/suites
 
+lessons:
+	@scripts/deps build
+	$(again) all
+	@$(B)/snag lesson --all $(B)/lessons
+	@echo '$(B)/lessons/index.html'
+
+# Not part of check: a browser is four times as large as all that check needs.
+check-pages:
+	@scripts/deps build test pages
+	$(again) all $(B)/tests/free_port
+	@BUILD_DIR=$(B) PROGRAM_SECONDS=600 tests/run $(PAGE_TESTS)
+
 bench:
 	@scripts/deps build bench
 	$(again) all $(B)/bench-accept $(B)/tests/free_port
@@ -165,15 +186,17 @@ format:
 
 # Every file that some list above names, for scripts/lint, which looks for files that none does.
 sources:
-	@printf '%s\n' $(sort $(SNAG_SRC) $(SHIM_SRC) $(SHIM_ENGINE_SRC) $(LISTENER_SRC) $(ECHO_SRC) \
+	@printf '%s\n' $(sort $(SNAG_SRC) $(SHIM_SRC) $(SHIM_ENGINE_SRC) $(LISTENER_SRC) $(ECHO_SRC) $(LESSON_SERVER_SRC) $(LESSON_ORIGINAL_SRC) \
 		$(foreach test,$(UNIT_TESTS),tests/unit/$(test)_test.c $(TEST_$(test))) tests/unit/harness.c \
 		tests/unit/harness_sample.c $(filter-out %/templates.c,$(CLI_PROGRAMS:%=tests/cli/servers/%.c)) $(SHIM_TEST_LIBS:%=tests/unit/%.c) scripts/demo-client.c tests/bench/accept.c \
 		listener/bench/listener.c tests/unit/modules/places.c tests/cli/servers/plugin.c \
-		$(CLI_TESTS) $(SERVER_TESTS))
+		$(CLI_TESTS) $(SERVER_TESTS) $(PAGE_TESTS))
 
 install: all
 	install -D -m 755 $(B)/snag $(DESTDIR)$(PREFIX)/bin/snag
 	install -D -m 755 $(B)/libsnag.so $(DESTDIR)$(PREFIX)/lib/snag/libsnag.so
+	install -D -m 755 $(B)/lesson-server $(DESTDIR)$(PREFIX)/lib/snag/lesson-server
+	install -D -m 755 $(B)/lesson-server-libevent $(DESTDIR)$(PREFIX)/lib/snag/lesson-server-libevent
 	install -D -m 755 $(B)/libevconnlistener.so $(DESTDIR)$(PREFIX)/lib/libevconnlistener.so
 	install -D -m 644 $(B)/libevconnlistener.a $(DESTDIR)$(PREFIX)/lib/libevconnlistener.a
 	install -D -m 644 listener/evconnlistener.h $(DESTDIR)$(PREFIX)/include/evconnlistener.h
@@ -184,7 +207,9 @@ clean:
 help:
 	@echo 'make            build everything into $(BUILD)/'
 	@echo 'make demo       the main job on the bundled listener and on nginx, redis-server and memcached'
+	@echo 'make lessons    what happens inside a listener, as pages to step through, into $$(BUILD)/lessons/'
 	@echo 'make check      lint, unit tests, command-line tests, tests on real servers; the last line says how many passed'
+	@echo 'make check-pages  the pages of the lessons in headless Chromium'
 	@echo 'make suites     the test suites of GLib and CPython, and ours, with and without a session; takes 25 minutes'
 	@echo 'make bench      what the shim costs, with its limits, and beside it libfiu and strace'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck;   make format   lays the sources out'
@@ -235,6 +260,7 @@ objects = $(patsubst %,$(B)/obj/%.o,$(basename $1))
 pic_objects = $(patsubst %,$(B)/pic/%.o,$(basename $1))
 link = $(CC) $(SAN_LINK) $(SNAG_LDFLAGS) $(CFLAGS) $(LDFLAGS)
 
+$(B)/obj/inject/lesson/embed.o: $(LESSON_FILES)
 $(B)/snag: $(call objects,$(SNAG_SRC))
 	$(call say,LD,$@)
 	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS)) $(SITES_LIBS) $(LDLIBS)
@@ -268,6 +294,13 @@ $(B)/libevconnlistener.a: $(call objects,$(LISTENER_SRC)) $(LISTENER_MAP)
 	$(Q)$(OBJCOPY) --keep-global-symbols=$@.names --weaken-symbols=$@.names $@.tmp $@; rm $@.tmp $@.names
 
 $(B)/listener-echo: $(call objects,$(ECHO_SRC)) $(B)/libevconnlistener.a
+	$(call say,LD,$@)
+	$(Q)$(link) -o $@ $^ $(call pkg,libs,libevent_core libevent_pthreads)
+
+# The servers of the lessons, on our listener and on libevent's.
+$(B)/lesson-server: $(call objects,$(LESSON_SERVER_SRC)) $(B)/libevconnlistener.a
+$(B)/lesson-server-libevent: $(call objects,$(LESSON_SERVER_SRC) $(LESSON_ORIGINAL_SRC))
+$(LESSON_SERVERS):
 	$(call say,LD,$@)
 	$(Q)$(link) -o $@ $^ $(call pkg,libs,libevent_core libevent_pthreads)
 

@@ -46,10 +46,20 @@
  *     report/figures.c, life.c      what they come to: counts; the lives of sockets;
  *           callsites.c             where the calls were made
  *     report/text.c, json.c         the report, for people and for programs
+ *
+ *     lesson/lesson.c               cmd_lesson(): `snag lesson`
+ *     lesson/text.c, embed.c        the lessons' texts (texts/), as data, and all files that are in the program (files.def)
+ *     lesson/stage.c, script.c      a lesson's run: a server under the shim, and its clients
+ *     lesson/step.c                 what the shim recorded and what the server told -> steps
+ *     lesson/check.c, grade.c       is what a text claims what the steps show?  a student's points
+ *     lesson/cells.c, lanes.c       a step in words; lanes in the terminal
+ *     lesson/page.c, exercise.c     the page (its script and style are in page/); --exercise
+ *     lesson/server/                the servers of the lessons: server.h is their map
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "lesson/lesson.h"
 #include "plan/names.h"
 #include "plan/plan.h"
 #include "report/report.h"
@@ -65,6 +75,7 @@ static const struct subcommand {
     {"run", "start a server under a fault plan, and say what it did", cmd_run},
     {"trace", "start a server, and print its calls as they happen", cmd_trace},
     {"report", "sum up a trace: rules, calls, the life of each socket", cmd_report},
+    {"lesson", "show what happens inside a listener, step by step", cmd_lesson},
     {"check", "say in words what a plan will do", cmd_check},
     {"faults", "list what can fail, and what happens then", cmd_faults},
 };
