@@ -65,6 +65,8 @@ void event_seen(void *context, const struct event *event, const void *payload)
     ready_event(&session->ready, event, payload);
     if (event->kind == EVENT_CALL)
         call_seen(session, event, payload);
+    if (session->script != NULL)
+        session->script->seen(session, event, payload);
 }
 
 /* Which calls `snag trace` shows: those that were chosen, and those that a rule acted on. */
@@ -110,6 +112,12 @@ static void print_call(struct session *session, const struct event *event, const
         output_line(session->output, line, length);
 }
 
+/* A script's trace has an end, for a server that spins makes a million calls a second. */
+static bool is_too_much(struct session *session, const struct event *event)
+{
+    return session->script != NULL && event->kind == EVENT_CALL && session->traced++ >= session->script->trace_max;
+}
+
 void event_ordered(void *context, const struct event *event, const void *payload)
 {
     struct session *session = context;
@@ -120,7 +128,7 @@ void event_ordered(void *context, const struct event *event, const void *payload
     if (rule >= 0)
         actions = board_rules(session->board)[copy.rule - 1].actions;
     copy.rule = (uint16_t)(rule + 1);
-    if (!is_shown(session, &copy))
+    if (!is_shown(session, &copy) || is_too_much(session, &copy))
         return;
     if (session->trace != NULL)
         jsonl_event(session->trace, &copy, payload);

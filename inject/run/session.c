@@ -111,6 +111,13 @@ static bool names_calls(const struct plan *plan)
 /* Which calls the shim records besides those that a rule acts on. */
 static void want_records(struct session *session)
 {
+    if (session->script != NULL && session->script->calls != NULL) {
+        for (const enum call *call = session->script->calls; *call != CALL_NONE; call++)
+            session->board->wanted[*call] |= WANT_RECORD;
+        for (enum call call = 0; call < CALL_COUNT; call++)
+            session->chosen[call] = true;
+        return;
+    }
     const struct options *options = session->options;
     bool named = names_calls(options->plan), all = !named && (options->trace_path != NULL || options->live);
     static const enum call judged[] = {CALL_accept, CALL_accept4, CALL_listen};
@@ -171,6 +178,8 @@ static int make_board(struct session *session)
         session->board = boardfile_board(session->file);
         board_watch_ready(session->board, true);
         want_records(session);
+        if (session->script != NULL)
+            session->script->made(session);
         result = make_sites(session, set);
     }
     free(set);
@@ -414,6 +423,10 @@ static int report(struct session *session)
     const struct plan *plan = session->options->plan;
     fill_summary(session, &summary, endpoint_text(&session->endpoint, address));
     session->facts.injected = summary_injected(session->board, plan);
+    if (session->script != NULL) {
+        summary.evidence = "";
+        return write_files(session, &summary) == 0 && !session->failed ? 0 : EXIT_SNAG;
+    }
     if (!session->failed)
         summary.verdict = verdict_judge(&session->facts, evidence);
     summary.evidence = summary.verdict != VERDICT_NONE ? evidence : "";
@@ -495,15 +508,23 @@ static int run_session(struct session *session)
     step_start(session);
     event_base_dispatch(session->base);
     wind_up(session);
+    if (session->script != NULL)
+        session->script->over(session);
     return report(session);
 }
 
-int session_run(const struct options *options)
+int session_play(const struct options *options, const struct script *script)
 {
-    struct session session = {.options = options, .backend = &backend_preload, .start_ns = clock_ns()};
+    struct session session = {
+        .options = options, .script = script, .backend = &backend_preload, .start_ns = clock_ns()};
     spawn_remember_signals();
     signal(SIGPIPE, SIG_IGN);
     int status = run_session(&session);
     session_close(&session);
     return status;
+}
+
+int session_run(const struct options *options)
+{
+    return session_play(options, NULL);
 }

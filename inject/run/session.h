@@ -1,5 +1,6 @@
 /*
- * session.h - one run from its start to its end.  For the files of run/ alone:
+ * session.h - one run from its start to its end.  For the files of run/, and for who plays runs to a script of his own
+ * (explore/trial.c):
  *
  *     session.c   makes everything, runs the loop, takes everything down again, reports
  *     steps.c     what happens next: ready, client done, server gone, a signal, time is up
@@ -41,8 +42,27 @@ enum phase {
 
 enum { SESSION_SIGNALS = 4 };
 
+struct session;
+
+/*
+ * What takes the place of the client in a run: it is called at each turn, and ends the run with session_stop().  Nothing is
+ * said or judged then but why a run failed; the trace is written all the same.
+ */
+struct script {
+    void (*made)(struct session *session);  /* the board is there, the server not yet started */
+    void (*ready)(struct session *session); /* the server waits for clients, and `endpoint` is where */
+    void (*seen)(struct session *session, const struct event *event, const void *payload); /* a record was read */
+    void (*tick)(struct session *session, uint64_t now_ns);                                /* the records so far are read */
+    bool (*reaped)(struct session *session, pid_t pid, int status); /* a child ended; whether it was the script's own */
+    void (*over)(struct session *session);                          /* everything is gone, all records are read */
+    enum call const *calls; /* that are recorded, CALL_NONE ends them; NULL: those that the options ask for */
+    uint64_t trace_max;     /* calls that the trace holds at most */
+    void *context;
+};
+
 struct session {
     const struct options *options;
+    const struct script *script; /* NULL: the options say what is done */
     const struct backend *backend;
     enum phase phase;
     uint64_t start_ns;
@@ -73,6 +93,7 @@ struct session {
     bool ready_known;        /* the server is ready, and `endpoint` is where */
     bool rings_full;         /* no room for more rings */
     uint64_t calls;          /* records of calls */
+    uint64_t traced;         /* calls given to the trace */
     bool chosen[CALL_COUNT]; /* by -e trace=; all, if it names none */
     int32_t only_tid;        /* live: the one thread that was seen; 0: none, -1: there are several */
     bool unwritable;         /* live: the trace can't be written any more, which was said */
@@ -86,11 +107,22 @@ struct session {
     int signal;        /* that interrupted the run; 0: none */
     bool failed;       /* snag could not do its work, and has said why */
     bool failed_start; /* the server ended before it was ready */
+    bool never_ready;  /* it was not, in time */
+    bool stop_ignored; /* it had to be killed */
     bool for_over;     /* --for ended it */
 };
 
 /* Runs a server as OPTIONS say.  Returns the exit status. */
 int session_run(const struct options *options);
+
+/*
+ * Runs a server as OPTIONS say, and does with it what SCRIPT says.  Returns the exit status: 125 if snag could not do its
+ * part, and has said why, 126 or 127 if there is no such server.
+ */
+int session_play(const struct options *options, const struct script *script);
+
+/* Asks the server to end, and the run with it. */
+void session_stop(struct session *session);
 
 /* Reports a failure of snag's own and ends the run. */
 void session_fail(struct session *session);

@@ -38,7 +38,6 @@
 
 enum { SPARE_RINGS = 4, MORE_RINGS = 8 };
 
-static void step_stop(struct session *session);
 static void look_before_the_end(struct session *session);
 static bool server_is_gone(struct session *session);
 static void note_server_end(struct session *session);
@@ -58,6 +57,7 @@ static void step_over(struct session *session)
 static void step_kill(struct session *session)
 {
     session->phase = PHASE_KILLING;
+    session->stop_ignored = true;
     session->kill_until = clock_ns() + KILL_GIVE_UP_NS;
     event_del(session->deadline);
     arm(session->retry, 1);
@@ -67,13 +67,13 @@ void session_fail(struct session *session)
 {
     session->failed = true;
     if (session->phase < PHASE_STOPPING)
-        step_stop(session);
+        session_stop(session);
 }
 
 /* --- The end ----------------------------------------------------------------------------------------------------- */
 
 /* Asks the server to end, whether it is well or not, and gives it --stop-timeout for that. */
-static void step_stop(struct session *session)
+void session_stop(struct session *session)
 {
     char name[SIGNAL_NAME_MAX];
     if (session->phase >= PHASE_STOPPING)
@@ -128,7 +128,9 @@ static void step_ask(struct session *session)
     event_del(session->deadline);
     if (options->for_ns != 0)
         arm(session->for_timer, options->for_ns);
-    if (options->ask == ASK_NOTHING)
+    if (session->script != NULL)
+        session->script->ready(session);
+    if (session->script != NULL || options->ask == ASK_NOTHING)
         return;
     session->facts.asked = true;
     session->facts.command = options->ask == ASK_CLIENT;
@@ -226,14 +228,14 @@ static void step_client_done(struct session *session)
     if (session->phase == PHASE_JUDGING) {
         session->facts.recovered = true;
         session->facts.recovered_ms = (clock_ns() - session->judging_since) / NS_PER_MS;
-        step_stop(session);
+        session_stop(session);
         return;
     }
     note_client(session);
     if (session->facts.server_ended)
         step_over(session);
     else if (session->facts.client_ok || summary_injected(session->board, session->options->plan) == 0)
-        step_stop(session);
+        session_stop(session);
     else
         step_judge(session);
 }
@@ -308,6 +310,7 @@ static void step_never_ready(struct session *session)
 {
     char text[DURATION_TEXT_MAX];
     duration_text(session->options->ready_timeout_ns, text);
+    session->never_ready = true;
     if (session->ready_known)
         say_error("the --ready command did not succeed within %s", text);
     else if (unseen_has_ring(session->unseen))
@@ -391,7 +394,8 @@ static void look_after_rings(struct session *session, uint64_t now_ns)
 static uint64_t next_tick(const struct session *session, size_t count)
 {
     uint64_t ns = 2 * session->tick_ns;
-    if (count > TICK_MANY || session->phase == PHASE_STARTING || session->probe != NULL)
+    if (count > TICK_MANY || session->phase == PHASE_STARTING || session->probe != NULL ||
+        session->script != NULL)
         return TICK_BUSY_NS;
     if (count > 0 && ns > TICK_STEADY_NS)
         return TICK_STEADY_NS;
@@ -439,6 +443,8 @@ void step_tick(struct session *session)
         session->look_at = now_ns + (session->phase == PHASE_STARTING ? LOOK_WAITING_NS : LOOK_NS);
         look_at_processes(session, now_ns);
     }
+    if (session->script != NULL)
+        session->script->tick(session, now_ns);
     if (session->client_done)
         step_client_done(session);
     session->tick_ns = next_tick(session, count);
@@ -515,6 +521,8 @@ static void reap(struct session *session)
             session->client_done = true;
         else if (client_reaped(&session->ready_command, pid, status))
             ready_command_done(session);
+        else if (session->script != NULL && session->script->reaped(session, pid, status))
+            continue;
         else
             tree_reaped(&session->tree, pid, status, own_session);
     }
@@ -594,7 +602,7 @@ void step_deadline(struct session *session)
         client_overdue(session);
         break;
     case PHASE_JUDGING:
-        step_stop(session);
+        session_stop(session);
         break;
     case PHASE_STOPPING:
         say_detail("it did not stop in time; killing it");
@@ -612,7 +620,7 @@ void step_for_over(struct session *session)
     if (session->phase == PHASE_SERVING && session->facts.asked)
         client_overdue(session);
     else
-        step_stop(session);
+        session_stop(session);
 }
 
 void step_retry(struct session *session)
