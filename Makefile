@@ -43,7 +43,16 @@ SITES_SRC = $(SYMBOLS_SRC) inject/sites/modules.c inject/sites/resolve.c inject/
 LESSON_SRC = $(addprefix inject/lesson/,lesson.c stage.c script.c step.c check.c grade.c exercise.c text.c embed.c cells.c lanes.c page.c)
 # What is put into the program: inject/lesson/files.def names it.
 LESSON_FILES = $(wildcard inject/lesson/texts/*/* inject/lesson/page/*) $(LISTENER_SRC) $(LESSON_SERVER_SRC)
-SNAG_SRC = inject/main.c $(RUN_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(LESSON_SRC) $(PLAN_SRC) $(ENGINE_SRC)
+EXPLORE_SRC = inject/explore/explore.c inject/explore/config.c inject/explore/case.c inject/explore/cases.c \
+	inject/explore/campaign.c inject/explore/worker.c inject/explore/place.c inject/explore/trial.c \
+	inject/explore/visitor.c inject/explore/measure.c inject/explore/oracle.c inject/explore/folder.c \
+	inject/explore/accepted.c inject/explore/replay.c inject/explore/diff.c \
+	inject/explore/squeeze.c inject/explore/watchdog.c
+CAMPAIGN_SRC = inject/report/campaign.c inject/report/matrix.c inject/report/terminal.c inject/report/junit.c \
+	inject/report/markdown.c inject/report/html.c inject/report/html_style.c inject/report/html_timeline.c inject/report/html_stack.c \
+	inject/report/escape.c
+SNAG_SRC = inject/main.c $(RUN_SRC) $(EXPLORE_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(CAMPAIGN_SRC) \
+	$(LESSON_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
 SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
 	shim/scene.c shim/hook.c shim/show.c shim/wrap_socket.c shim/wrap_fd.c shim/wrap_pipe.c shim/wrap_wait.c \
@@ -58,13 +67,16 @@ LESSON_SERVER_SRC = $(addprefix inject/lesson/server/,main.c tell.c create.c cli
 LESSON_ORIGINAL_SRC = inject/lesson/server/original.c
 
 # Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
-UNIT_TESTS = harness engine plan drain run trace lesson symbols sites listener listener_policy listener_thread listener_sweep $(SHIM_TESTS)
+UNIT_TESTS = harness engine plan drain run trace lesson symbols sites oracle listener listener_policy listener_thread \
+	listener_sweep $(SHIM_TESTS)
 TEST_engine = $(ENGINE_SRC)
 TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
 TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
 TEST_run = $(filter-out inject/main.c,$(SNAG_SRC))
 TEST_sites = $(ENGINE_SRC) $(PLAN_SRC) $(SITES_SRC)
 TEST_symbols = $(ENGINE_SRC) $(PLAN_SRC) $(SYMBOLS_SRC)
+TEST_oracle = inject/explore/oracle.c inject/explore/case.c inject/report/escape.c inject/run/verdict.c \
+	inject/plan/names.c $(ENGINE_SRC)
 TEST_trace = $(ENGINE_SRC) $(PLAN_SRC) $(SITES_SRC) $(DECODE_SRC) inject/trace/address.c inject/trace/strace.c
 TEST_lesson = $(filter-out inject/main.c,$(SNAG_SRC))
 LISTENER_TESTS = listener listener_policy listener_thread listener_sweep
@@ -81,7 +93,7 @@ SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) 
 $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
-CLI_PROGRAMS = free_port student past tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
+CLI_PROGRAMS = free_port student past wrong tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
 	thrower_llvm two_places templates evhttp evhttp_core evhttp_shared evhttp_archive \
 	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static
@@ -90,8 +102,9 @@ LIBS_tiny_asan = -fsanitize=address
 # Shell tests: each file is run in a process of its own by tests/run.
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
-	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/trace_test.sh \
-	tests/cli/report_test.sh tests/cli/callsites_test.sh tests/cli/lesson_test.sh
+	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/explore_test.sh \
+	tests/cli/squeeze_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh tests/cli/callsites_test.sh \
+	tests/cli/lesson_test.sh
 PAGE_TESTS = tests/pages/lesson_pages_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh
 

@@ -34,6 +34,17 @@
  *     sites/pattern.c, resolve.c    caller= and stack=: where in the modules they are, told to the shim
  *     sites/demangle.c, texts.c     names as people write them; where strings are kept
  *
+ *     explore/explore.c, config.c   cmd_explore(): its command line, and ./snag.conf
+ *     explore/campaign.c            an exploration from its baseline to its report
+ *     explore/case.c, cases.c       one case: its rule and its id; a baseline -> all of them
+ *     explore/worker.c, place.c     a process for each case; a network of its own
+ *     explore/trial.c               one case, as the script of a run (run/session.h)
+ *     explore/visitor.c, measure.c  its clients; what /proc says of the server
+ *     explore/oracle.c              its figures -> its verdicts
+ *     explore/folder.c, accepted.c  what is kept of it; --baseline
+ *     explore/replay.c, diff.c      cmd_replay(), cmd_diff()
+ *     explore/squeeze.c             cmd_squeeze(): a running server, without anything in it;  watchdog.c  gives back
+ *
  *     trace/drain.c                 the rings on the board -> records, in order
  *     trace/jsonl.c, address.c      records -> JSON Lines; socket addresses as text
  *     trace/strace.c                records -> lines as strace prints them
@@ -46,6 +57,9 @@
  *     report/figures.c, life.c      what they come to: counts; the lives of sockets;
  *           callsites.c             where the calls were made
  *     report/text.c, json.c         the report, for people and for programs
+ *     report/campaign.c, matrix.c   an exploration: all reports on it; the order of its tables
+ *     report/terminal.c, markdown.c, junit.c, html.c
+ *           html_style.c, html_timeline.c, html_stack.c   parts of the page;  escape.c  text from anywhere
  *
  *     lesson/lesson.c               cmd_lesson(): `snag lesson`
  *     lesson/text.c, embed.c        the lessons' texts (texts/), as data, and all files that are in the program (files.def)
@@ -59,6 +73,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "explore/explore.h"
+#include "explore/squeeze.h"
 #include "lesson/lesson.h"
 #include "plan/names.h"
 #include "plan/plan.h"
@@ -73,6 +89,10 @@ static const struct subcommand {
     int (*run)(int argc, char **argv);
 } subcommands[] = {
     {"run", "start a server under a fault plan, and say what it did", cmd_run},
+    {"explore", "try every fault at every call, with a verdict for each", cmd_explore},
+    {"replay", "try a case of an exploration again", cmd_replay},
+    {"diff", "compare two explorations", cmd_diff},
+    {"squeeze", "take the free descriptors of a running server away for a while", cmd_squeeze},
     {"trace", "start a server, and print its calls as they happen", cmd_trace},
     {"report", "sum up a trace: rules, calls, the life of each socket", cmd_report},
     {"lesson", "show what happens inside a listener, step by step", cmd_lesson},

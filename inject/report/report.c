@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "explore/explore.h"
 #include "plan/names.h"
+#include "report/campaign.h"
 #include "report/reader.h"
 #include "run/run.h"
 #include "run/say.h"
@@ -13,22 +15,38 @@
 
 static const char help_text[] =
     "usage: snag report [--json] TRACE\n"
+    "       snag report [--json|--markdown|--junit|--html] [--fail-on LIST] DIR...\n"
     "Sums up a trace that snag run -o or snag trace -o wrote (- is stdin): the session, each rule, each\n"
-    "call, each call site, and the life of each socket.\n"
+    "call, each call site, and the life of each socket.  Or what snag explore left in folders, as one: the\n"
+    "parts of a campaign that was spread with --shard.\n"
     "\n"
     "      --json              the same as JSON\n"
+    "      --markdown          for a pull request;  --junit  for a CI system;  --html  for a browser\n"
+    "      --fail-on LIST      verdicts that fail (crashed,deaf,unstoppable,exited,leaked,spun)\n"
     "      --help, --version\n"
     "\n"
-    "Exit status: 0; 125 if the trace can't be read or a line of it is wrong, which is said then.  A trace\n"
-    "that was never finished is reported as far as it goes, and called unfinished.\n";
+    "Exit status: for a trace, 0; for folders, that of snag explore: 0 if nothing fails, 1 if something does,\n"
+    "125 if they are not complete.  125 as well if something can't be read or a line is wrong, which is said\n"
+    "then.  A trace that was never finished is reported as far as it goes, and called unfinished.\n";
 
-enum { OPTION_JSON = 256, OPTION_HELP, OPTION_VERSION };
+enum { OPTION_JSON = 256, OPTION_MARKDOWN, OPTION_JUNIT, OPTION_HTML, OPTION_FAIL_ON, OPTION_HELP, OPTION_VERSION };
 
 static const struct option long_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
+    {"markdown", no_argument, NULL, OPTION_MARKDOWN},
+    {"junit", no_argument, NULL, OPTION_JUNIT},
+    {"html", no_argument, NULL, OPTION_HTML},
+    {"fail-on", required_argument, NULL, OPTION_FAIL_ON},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
+};
+
+/* What is asked for. */
+struct wish {
+    const char *format; /* NULL: text */
+    uint32_t fail_on;
+    bool fail_on_given;
 };
 
 /* Takes note of LINE and gives it back.  Returns -1 without memory. */
@@ -103,11 +121,6 @@ static int print(const struct report *report, bool as_json)
 static int report_on(const char *path, bool as_json)
 {
     struct report report = {.path = path};
-    struct stat status;
-    if (strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
-        say_error("%s is a folder: reports on what snag explore leaves are not part of this version yet", path);
-        return EXIT_SNAG;
-    }
     int result = gather(&report) == 0 ? print(&report, as_json) : EXIT_SNAG;
     json_decref(report.session);
     json_decref(report.summary);
@@ -135,30 +148,73 @@ static int show(const char *text)
     return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
 }
 
+static int read_option(struct wish *wish, int option, const char *value)
+{
+    static const char *const formats[] = {"json", "markdown", "junit", "html"}; /* in the order of the options */
+    const char *bad;
+    if (option == OPTION_FAIL_ON) {
+        wish->fail_on_given = true;
+        if (config_verdicts(value, &wish->fail_on, &bad) == 0)
+            return -1;
+        say_error("--fail-on %s: no verdict '%.*s'", value, (int)strcspn(bad, ","), bad);
+        return EXIT_SNAG;
+    }
+    if (wish->format != NULL) {
+        say_error("one format alone: --%s or --%s", wish->format, formats[option - OPTION_JSON]);
+        return EXIT_SNAG;
+    }
+    wish->format = formats[option - OPTION_JSON];
+    return -1;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+    return strcmp(path, "-") != 0 && stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static int report_on_all(const struct wish *wish, char **paths, int count)
+{
+    bool json = wish->format != NULL && strcmp(wish->format, "json") == 0;
+    if (count == 0) {
+        say_error("no trace given; snag run -o FILE and snag trace -o FILE write one");
+        return EXIT_SNAG;
+    }
+    if (is_folder(paths[0])) {
+        uint32_t fail_on = wish->fail_on_given ? wish->fail_on : config_fail_on();
+        return campaign_report_on((const char *const *)paths, (size_t)count, wish->format, fail_on);
+    }
+    if (count > 1) {
+        say_error("one trace alone: %s is one too many (options go before the trace)", paths[1]);
+        return EXIT_SNAG;
+    }
+    if ((wish->format != NULL && !json) || wish->fail_on_given) {
+        say_error("%s is a trace: --markdown, --junit, --html and --fail-on are for folders of snag explore", paths[0]);
+        return EXIT_SNAG;
+    }
+    return report_on(paths[0], json);
+}
+
 int cmd_report(int argc, char **argv)
 {
-    bool as_json = false;
-    int option;
+    struct wish wish = {.format = NULL};
+    int option, result = -1;
     opterr = 0;
     optind = 0;
-    for (;;) {
+    while (result == -1) {
         int at = optind ? optind : 1;
-        option = getopt_long(argc, argv, "+", long_options, NULL);
+        option = getopt_long(argc, argv, "+:", long_options, NULL);
         if (option == -1)
-            break;
+            return report_on_all(&wish, argv + optind, argc - optind);
         if (option == OPTION_HELP)
             return show(help_text);
         if (option == OPTION_VERSION)
             return show("snag " SNAG_VERSION "\n");
-        if (option != OPTION_JSON)
-            return unknown_option(argv[at]);
-        as_json = true;
+        if (option == ':') {
+            say_error("%s needs a value", argv[at]);
+            return EXIT_SNAG;
+        }
+        result = option == '?' ? unknown_option(argv[at]) : read_option(&wish, option, optarg);
     }
-    if (argc - optind == 1)
-        return report_on(argv[optind], as_json);
-    if (argc == optind)
-        say_error("no trace given; snag run -o FILE and snag trace -o FILE write one");
-    else
-        say_error("one trace alone: %s is one too many (options go before the trace)", argv[optind + 1]);
-    return EXIT_SNAG;
+    return result;
 }

@@ -38,6 +38,8 @@ struct output {
     char words[OUTPUT_WORDS_MAX];
     size_t words_length;
     uint64_t dropped; /* lines of ours */
+    uint64_t lines;   /* the server's */
+    uint64_t room;    /* bytes that may still be passed on */
 };
 
 static void remember(struct output *output, const char *data, size_t length)
@@ -114,6 +116,22 @@ static bool hold(struct stream *stream, const char *data, size_t length)
     return result && evbuffer_add(stream->held, data, length) == 0;
 }
 
+static uint64_t count_lines(const char *data, size_t length)
+{
+    uint64_t count = 0;
+    for (const char *end = data + length; (data = memchr(data, '\n', (size_t)(end - data))) != NULL; data++)
+        count++;
+    return count;
+}
+
+/* Of LENGTH bytes, how many may be passed on. */
+static size_t within_limit(struct output *output, size_t length)
+{
+    size_t part = length < output->room ? length : (size_t)output->room;
+    output->room -= part;
+    return part;
+}
+
 /* Reads what is there.  Returns false when nothing is, or at the end, when the pipe is closed. */
 static bool take_in(struct stream *stream)
 {
@@ -121,7 +139,9 @@ static bool take_in(struct stream *stream)
     ssize_t length = stream->from >= 0 ? read(stream->from, data, sizeof data) : -1;
     if (length > 0) {
         remember(stream->output, data, (size_t)length);
-        if (!stream->broken && !hold(stream, data, (size_t)length)) {
+        stream->output->lines += count_lines(data, (size_t)length);
+        size_t part = within_limit(stream->output, (size_t)length);
+        if (!stream->broken && part > 0 && !hold(stream, data, part)) {
             stream->broken = true;
             stream->error = ENOMEM;
         }
@@ -193,6 +213,7 @@ struct output *output_new(struct event_base *base)
     if (output == NULL)
         return NULL;
     output->out.from = output->out.child = output->err.from = output->err.child = -1;
+    output->room = UINT64_MAX;
     output->joined = same_file(STDOUT_FILENO, STDERR_FILENO);
     if (open_stream(&output->out, base, output, STDOUT_FILENO) != 0 ||
         (!output->joined && open_stream(&output->err, base, output, STDERR_FILENO) != 0)) {
@@ -329,6 +350,16 @@ int output_flush(struct output *output)
     }
     errno = stream->error;
     return stream->broken ? -1 : 0;
+}
+
+void output_limit(struct output *output, uint64_t bytes)
+{
+    output->room = bytes;
+}
+
+uint64_t output_lines(const struct output *output)
+{
+    return output->lines;
 }
 
 uint64_t output_dropped(const struct output *output)

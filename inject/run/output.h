@@ -50,6 +50,12 @@ int output_flush(struct output *output);
 /* Returns how many lines were dropped. */
 uint64_t output_dropped(const struct output *output);
 
+/* From now on, at most BYTES more are passed on; what is above is read and thrown away. */
+void output_limit(struct output *output, uint64_t bytes);
+
+/* Returns how many lines the server has ended so far, those that were thrown away included. */
+uint64_t output_lines(const struct output *output);
+
 /* Passes on what is left, and waits until it is taken: at the end, when the server is gone. */
 void output_finish(struct output *output);
 

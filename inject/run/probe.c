@@ -168,14 +168,14 @@ static void on_response(struct evhttp_request *request, void *context)
 }
 
 /* Any certificate will do: what is tested is the server, not who it is. */
-static struct bufferevent *tls_connection(struct probe *probe)
+struct bufferevent *probe_tls(struct event_base *base, SSL_CTX **context)
 {
-    if (probe->tls == NULL)
-        probe->tls = SSL_CTX_new(TLS_client_method());
-    SSL *ssl = probe->tls != NULL ? SSL_new(probe->tls) : NULL;
+    if (*context == NULL)
+        *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = *context != NULL ? SSL_new(*context) : NULL;
     if (ssl == NULL)
         return NULL;
-    struct bufferevent *connection = bufferevent_openssl_socket_new(probe->base, -1, ssl, BUFFEREVENT_SSL_CONNECTING,
+    struct bufferevent *connection = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_CONNECTING,
                                                                     BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
     if (connection == NULL)
         SSL_free(ssl);
@@ -210,7 +210,7 @@ static bool send_request(struct probe *probe, struct bufferevent *connection)
 static void start_http(struct probe *probe)
 {
     struct bufferevent *connection = probe->ask == ASK_HTTPS
-                                         ? tls_connection(probe)
+                                         ? probe_tls(probe->base, &probe->tls)
                                          : bufferevent_socket_new(probe->base, -1, BEV_OPT_CLOSE_ON_FREE);
     if (connection == NULL || !send_request(probe, connection)) {
         try_again(probe);

@@ -16,8 +16,10 @@
 #include "run/endpoint.h"
 #include "run/options.h"
 
+struct bufferevent;
 struct event_base;
 struct probe;
+struct ssl_ctx_st;
 
 /* What came of a probe, so far. */
 struct probe_result {
@@ -46,6 +48,12 @@ void probe_accepted(struct probe *probe, const void *peer, size_t length, uint64
 void probe_stop(struct probe *probe);
 
 const struct probe_result *probe_result(const struct probe *probe);
+
+/*
+ * Returns a connection to be made that speaks TLS and takes any certificate, NULL without memory.  *CONTEXT is made if it
+ * is NULL, and is the caller's to free.
+ */
+struct bufferevent *probe_tls(struct event_base *base, struct ssl_ctx_st **context);
 
 /* NULL is fine. */
 void probe_free(struct probe *probe);

@@ -62,6 +62,37 @@ int proc_read(pid_t pid, struct proc *out)
     return 0;
 }
 
+static pid_t *left_out; /* sorted */
+static size_t left_out_count;
+
+static int compare_pids(const void *left, const void *right)
+{
+    pid_t a = *(const pid_t *)left, b = *(const pid_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+static bool is_left_out(pid_t pid)
+{
+    return left_out_count > 0 && bsearch(&pid, left_out, left_out_count, sizeof pid, compare_pids) != NULL;
+}
+
+void proc_leave_out(void)
+{
+    struct proc *list;
+    left_out_count = 0;
+    ssize_t count = proc_list(&list);
+    pid_t *pids = count > 0 ? realloc(left_out, (size_t)count * sizeof *pids) : NULL;
+    for (ssize_t i = 0; pids != NULL && i < count; i++)
+        if (list[i].pid != getpid())
+            pids[left_out_count++] = list[i].pid;
+    if (pids != NULL) {
+        left_out = pids;
+        qsort(left_out, left_out_count, sizeof *left_out, compare_pids);
+    }
+    if (count >= 0)
+        free(list);
+}
+
 ssize_t proc_list(struct proc **out)
 {
     size_t count = 0, room = 0;
@@ -73,7 +104,7 @@ ssize_t proc_list(struct proc **out)
     while ((entry = readdir(folder)) != NULL) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
-        if (*end != '\0' || pid <= 0)
+        if (*end != '\0' || pid <= 0 || is_left_out((pid_t)pid))
             continue;
         if (count == room) {
             struct proc *more = realloc(*out, (room = room ? 2 * room : 256) * sizeof **out);

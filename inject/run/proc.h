@@ -23,6 +23,13 @@ struct proc {
 /* Reads PID's line into OUT.  Returns -1 with errno if it is gone. */
 int proc_read(pid_t pid, struct proc *out);
 
+/*
+ * Whoever lives now is not listed any more: to be called before the first process is started that is to be listed.  That
+ * saves most of the work on a machine that does something else as well.  A number that is used again while this process
+ * lives stays unlisted.
+ */
+void proc_leave_out(void);
+
 /* Lists every process into *OUT, to be freed.  Returns how many, or -1 with errno. */
 ssize_t proc_list(struct proc **out);
 

@@ -11,6 +11,7 @@ enum { LINE_LENGTH = 4096 };
 static bool say_quiet;
 static bool say_verbose;
 static bool say_colors;
+static int say_fd = STDERR_FILENO;
 
 void say_setup(bool quiet, bool verbose, enum say_when color)
 {
@@ -19,6 +20,11 @@ void say_setup(bool quiet, bool verbose, enum say_when color)
     say_verbose = verbose;
     say_colors = color == SAY_ALWAYS ||
                  (color == SAY_AUTO && (no_color == NULL || no_color[0] == '\0') && isatty(STDERR_FILENO) == 1);
+}
+
+void say_to(int fd)
+{
+    say_fd = fd;
 }
 
 const char *say_paint(enum say_paint paint)
@@ -39,7 +45,7 @@ const char *say_plain(void)
 static void say_write(const char *line, size_t length)
 {
     while (length > 0) {
-        ssize_t written = write(STDERR_FILENO, line, length);
+        ssize_t written = write(say_fd, line, length);
         if (written <= 0)
             return;
         line += written;

@@ -19,6 +19,9 @@ enum say_paint { PAINT_NONE, PAINT_GOOD, PAINT_BAD, PAINT_WARN, PAINT_BOLD };
  */
 void say_setup(bool quiet, bool verbose, enum say_when color);
 
+/* From now on, what is said goes to descriptor FD. */
+void say_to(int fd);
+
 /* Says why something failed: always. */
 void say_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

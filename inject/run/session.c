@@ -76,9 +76,21 @@ static bool ring_owner_gone(void *context, uint32_t pid, uint32_t tid)
 
 /* --- Making it --------------------------------------------------------------------------------------------------- */
 
+/* The usual clock of libevent is the kernel's coarse one, in steps of 4 ms: a tick of 1 ms would take 5. */
+static struct event_base *new_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+    if (config != NULL && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+        base = event_base_new_with_config(config);
+    if (config != NULL)
+        event_config_free(config);
+    return base;
+}
+
 static int open_loop(struct session *session)
 {
-    session->base = event_base_new();
+    session->base = new_base();
     if (session->base == NULL)
         return -1;
     session->tick = evtimer_new(session->base, on_tick, session);
@@ -108,16 +120,9 @@ static bool names_calls(const struct plan *plan)
     return false;
 }
 
-/* Which calls the shim records besides those that a rule acts on. */
-static void want_records(struct session *session)
+/* The records that a run needs for what its options ask for. */
+static void want_by_options(struct session *session)
 {
-    if (session->script != NULL && session->script->calls != NULL) {
-        for (const enum call *call = session->script->calls; *call != CALL_NONE; call++)
-            session->board->wanted[*call] |= WANT_RECORD;
-        for (enum call call = 0; call < CALL_COUNT; call++)
-            session->chosen[call] = true;
-        return;
-    }
     const struct options *options = session->options;
     bool named = names_calls(options->plan), all = !named && (options->trace_path != NULL || options->live);
     static const enum call judged[] = {CALL_accept, CALL_accept4, CALL_listen};
@@ -132,6 +137,24 @@ static void want_records(struct session *session)
     if (options->ask != ASK_NOTHING)
         for (size_t i = 0; i < sizeof judged / sizeof judged[0]; i++)
             wanted[judged[i]] |= WANT_RECORD;
+}
+
+static void want_by_script(struct session *session)
+{
+    for (const enum call *call = session->script->calls; *call != CALL_NONE; call++)
+        session->board->wanted[*call] |= WANT_RECORD;
+    for (enum call call = 0; call < CALL_COUNT; call++)
+        session->chosen[call] = true;
+}
+
+/* Which calls the shim records besides those that a rule acts on. */
+static void want_records(struct session *session)
+{
+    unsigned char *wanted = session->board->wanted;
+    if (session->script != NULL && session->script->calls != NULL)
+        want_by_script(session);
+    else
+        want_by_options(session);
     wanted[CALL_io_uring_setup] |= WANT_RECORD; /* it is said of who uses it */
     if (session->board->sites)
         for (enum call call = 0; call < CALL_COUNT; call++)

@@ -52,7 +52,7 @@ struct script {
     void (*made)(struct session *session);  /* the board is there, the server not yet started */
     void (*ready)(struct session *session); /* the server waits for clients, and `endpoint` is where */
     void (*seen)(struct session *session, const struct event *event, const void *payload); /* a record was read */
-    void (*tick)(struct session *session, uint64_t now_ns);                                /* the records so far are read */
+    void (*tick)(struct session *session, uint64_t now_ns);         /* the records so far are read */
     bool (*reaped)(struct session *session, pid_t pid, int status); /* a child ended; whether it was the script's own */
     void (*over)(struct session *session);                          /* everything is gone, all records are read */
     enum call const *calls; /* that are recorded, CALL_NONE ends them; NULL: those that the options ask for */

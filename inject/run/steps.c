@@ -394,8 +394,7 @@ static void look_after_rings(struct session *session, uint64_t now_ns)
 static uint64_t next_tick(const struct session *session, size_t count)
 {
     uint64_t ns = 2 * session->tick_ns;
-    if (count > TICK_MANY || session->phase == PHASE_STARTING || session->probe != NULL ||
-        session->script != NULL)
+    if (count > TICK_MANY || session->phase == PHASE_STARTING || session->probe != NULL || session->script != NULL)
         return TICK_BUSY_NS;
     if (count > 0 && ns > TICK_STEADY_NS)
         return TICK_STEADY_NS;

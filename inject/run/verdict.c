@@ -8,13 +8,35 @@
 
 #include "plan/names.h"
 
+static const char *const words[VERDICT_COUNT] = {
+    [VERDICT_NONE] = NULL,
+    [VERDICT_UNTESTED] = "untested",
+    [VERDICT_SERVED] = "served",
+    [VERDICT_DECLINED] = "declined",
+    [VERDICT_SLOW] = "slow",
+    [VERDICT_SHED] = "shed",
+    [VERDICT_FLOODED] = "flooded",
+    [VERDICT_DROPPED] = "dropped",
+    [VERDICT_RESPAWNED] = "respawned",
+    [VERDICT_LEAKED] = "leaked",
+    [VERDICT_SPUN] = "spun",
+    [VERDICT_EXITED] = "exited",
+    [VERDICT_UNSTOPPABLE] = "unstoppable",
+    [VERDICT_DEAF] = "deaf",
+    [VERDICT_CRASHED] = "crashed",
+};
+
 const char *verdict_word(enum verdict verdict)
 {
-    static const char *const words[] = {
-        [VERDICT_NONE] = NULL,   [VERDICT_SERVED] = "served",   [VERDICT_EXITED] = "exited",
-        [VERDICT_DEAF] = "deaf", [VERDICT_CRASHED] = "crashed", [VERDICT_UNTESTED] = "untested",
-    };
     return words[verdict];
+}
+
+enum verdict verdict_by_word(const char *text, size_t length)
+{
+    for (enum verdict verdict = VERDICT_UNTESTED; verdict < VERDICT_COUNT; verdict++)
+        if (strlen(words[verdict]) == length && memcmp(words[verdict], text, length) == 0)
+            return verdict;
+    return VERDICT_NONE;
 }
 
 /* Adds to the evidence; what does not fit is cut. */

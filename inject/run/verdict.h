@@ -8,13 +8,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* In order of gravity.  `snag run` gives those that a single client can see; `snag explore` gives all (explore/oracle.h). */
 enum verdict {
-    VERDICT_NONE, /* nobody asked the server anything, or meant to */
+    VERDICT_NONE,     /* nobody asked the server anything, or meant to */
+    VERDICT_UNTESTED, /* no fault was consumed */
     VERDICT_SERVED,
+    VERDICT_DECLINED,
+    VERDICT_SLOW,
+    VERDICT_SHED,
+    VERDICT_FLOODED,
+    VERDICT_DROPPED,
+    VERDICT_RESPAWNED,
+    VERDICT_LEAKED,
+    VERDICT_SPUN,
     VERDICT_EXITED,
+    VERDICT_UNSTOPPABLE,
     VERDICT_DEAF,
     VERDICT_CRASHED,
-    VERDICT_UNTESTED,
+    VERDICT_COUNT,
 };
 
 enum { VERDICT_TEXT_MAX = 512 };
@@ -50,5 +61,8 @@ enum verdict verdict_judge(const struct facts *facts, char evidence[VERDICT_TEXT
 
 /* Returns the word: "served".  NULL for VERDICT_NONE. */
 const char *verdict_word(enum verdict verdict);
+
+/* Returns the verdict of that word (LENGTH bytes at TEXT), VERDICT_NONE if there is none. */
+enum verdict verdict_by_word(const char *text, size_t length);
 
 #endif

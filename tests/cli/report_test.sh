@@ -197,7 +197,7 @@ test_bad_usage() {
     run "$SNAG" report --jsn a
     expect_has err 'did you mean --json?'
     run "$SNAG" report .
-    expect_has err '. is a folder'
+    expect_has err '.: expected a folder of snag explore'
     run "$SNAG" report missing
     expect_lines err <<<"snag: can't read the trace missing: No such file or directory"
     whole >trace

@@ -1,0 +1,351 @@
+#!/bin/bash
+# snag explore, replay, diff and report DIR: each verdict on a server that does just that wrong, and on one that does right.
+# shellcheck source=tests/cli/harness.sh
+. "${0%/*}/harness.sh"
+TEST_SECONDS=${TEST_SECONDS:-120}
+
+times=(--hold 600ms --grace 300ms --patience 1s --stop-timeout 500ms)
+
+# explore HABIT ARGUMENT...: of the server `wrong`; leaves out.HABIT.
+explore() {
+    local habit=$1
+    shift
+    port=${port:-$(free_port)}
+    run -t 100 "$SNAG" explore -o "out.$habit" "${times[@]}" --send 'hi\n' --expect hi "$@" -- "$(program wrong)" "$habit" "$port"
+}
+
+# earns HABIT ID VERDICT: case ID of that exploration has it, and is the same when it is replayed.
+earns() {
+    expect_json "out.$1/summary.json" ".cases[] | select(.id == \"$2\") | .verdict == \"$3\""
+    run "$SNAG" replay "out.$1/cases/$2"
+    expect_equal 'the last line of a replay' "$(tail -n 1 $out)" "verdict: $3"
+}
+
+test_right() {
+    explore right --faults EMFILE,EINTR,ECONNABORTED,socklen=0,EADDRINUSE
+    expect_status 0
+    expect_json out.right/summary.json '.complete and (.cases | length) >= 12'
+    expect_json out.right/summary.json '[.cases[] | select(.mode == "nth") | .verdict] | unique == ["declined"]'
+    # Its accept wants no address, so none can be falsified: nothing was tested, and nothing passes.
+    expect_json out.right/summary.json '[.cases[] | select(.fault == "socklen=0") | .verdict] | unique == ["untested"]'
+    expect_json out.right/summary.json \
+        '[.cases[] | select(.mode != "nth" and .fault != "socklen=0") | .verdict] | unique == ["served"]'
+    expect_json out.right/summary.json '[.cases[] | select(.mode == "exhaust")] | length == 1'
+    expect_json out.right/summary.json 'all(.cases[]; .verdict == "untested" or .evidence.injected > 0)'
+    expect_has $out 'served'
+}
+
+test_each_verdict() {
+    explore slow --faults EMFILE --modes once
+    expect_status 0
+    earns slow accept4-emfile-once@take slow
+    explore dropped --faults EINTR --modes once
+    expect_status 0
+    earns dropped accept4-eintr-once@take dropped
+    explore respawned --faults EMFILE --modes once
+    expect_status 0
+    earns respawned accept4-emfile-once@take respawned
+    explore exited --faults EMFILE --modes once
+    expect_status 1
+    earns exited accept4-emfile-once@take exited
+    explore unstoppable --faults EMFILE --modes once
+    expect_status 1
+    earns unstoppable accept4-emfile-once@take unstoppable
+    explore deaf --faults EMFILE --modes once
+    expect_status 1
+    earns deaf accept4-emfile-once@take deaf
+    explore crashed --faults EMFILE --modes once
+    expect_status 1
+    earns crashed accept4-emfile-once@take crashed
+    expect_json out.crashed/summary.json '.cases[0].evidence.signal == "SIGABRT"'
+}
+
+test_verdicts_of_a_habit() {
+    explore spun --faults EMFILE --modes held
+    expect_status 1
+    earns spun accept4-emfile-held@take spun
+    expect_json out.spun/summary.json '.cases[0].evidence.calls_per_s > 1000'
+    explore flooded --faults EMFILE --modes held
+    expect_status 0
+    earns flooded accept4-emfile-held@take flooded
+    expect_json out.flooded/summary.json '.cases[0].evidence | .log_lines_per_s > 100 and .calls_per_s < 1000'
+    explore shed --faults EMFILE --modes held,exhaust
+    expect_status 0
+    earns shed accept4-emfile-held@take shed
+    earns shed accept4-emfile-exhaust shed
+    explore leaked --faults EINTR --modes burst
+    expect_status 1
+    earns leaked accept4-eintr-burst@take leaked
+    expect_json out.leaked/summary.json '.cases[0].evidence.fd_delta == 50'
+}
+
+test_a_start_that_is_refused() {
+    explore right --faults EADDRINUSE --modes nth
+    earns right bind-eaddrinuse-nth1@listen_on declined
+    explore quiet --faults EADDRINUSE --modes nth --sites bind
+    expect_status 1
+    earns quiet bind-eaddrinuse-nth1@listen_on exited
+    expect_has $out 'without a word'
+}
+
+test_workers_and_threads() {
+    explore threads --faults EMFILE,ECONNABORTED --sites accept4
+    expect_status 0
+    expect_json out.threads/summary.json '[.cases[] | .verdict] | unique == ["served"]'
+    explore blocks --faults EMFILE,ECONNABORTED,EINTR --sites accept4
+    expect_status 0
+    expect_json out.blocks/summary.json '[.cases[] | .verdict] | unique == ["served"]'
+    explore sanitized --faults EMFILE --modes once
+    expect_status 1
+    earns sanitized accept4-emfile-once@take crashed
+}
+
+# The kernel tells of a process that was not our child how it ended only since Linux 6.15.
+test_a_worker_that_crashes() {
+    explore worker --faults EMFILE --modes once
+    expect_json out.worker/summary.json '.cases[0].verdicts | index("respawned") != null'
+}
+
+test_two_listeners() {
+    explore twice --faults EMFILE --modes once
+    expect_status 0
+    expect_json out.twice/summary.json '[.cases[].id | sub("@[^+]*"; "")] == ["accept4-emfile-once+ipv4", "accept4-emfile-once+ipv4~2"]'
+    expect_json out.twice/summary.json "[.cases[].listener] == [\"127.0.0.1:$port\", \"127.0.0.1:$((port + 1))\"]"
+    run "$SNAG" explore -o one "${times[@]}" --faults EMFILE --modes once --listen "127.0.0.1:$((port + 1))" -- \
+        "$(program wrong)" twice "$port"
+    expect_json one/summary.json '[.cases[].id | sub("@[^+]*"; "")] == ["accept4-emfile-once+ipv4~2"]'
+    run "$SNAG" explore -o none --listen 127.0.0.1:1 -- "$(program wrong)" twice "$port"
+    expect_status 125
+    expect_has err "the server listens on 127.0.0.1:$port"
+}
+
+test_jobs_have_a_network_each() {
+    unshare -rn true || unshare -n true || return 0
+    explore right -j 2 --faults EMFILE,EINTR,EPROTO --modes once,burst
+    expect_status 0
+    expect_json out.right/summary.json '(.cases | length) == 6 and ([.cases[].verdict] | unique == ["served"])'
+    expect_has err 'with 2 jobs'
+}
+
+test_list_runs_nothing() {
+    explore right --list --faults EMFILE,EAGAIN --modes once,held
+    expect_status 0
+    expect_lines $out <<'LINES'
+accept4-eagain-once@take * accept4:error=EAGAIN:when=1:site=????????????????:pending
+accept4-emfile-once@take * accept4:error=EMFILE:when=1:site=????????????????:pending
+accept4-emfile-held@take * accept4:error=EMFILE:site=????????????????:pending
+LINES
+    [ ! -e out.right ] || fail 'a folder was made'
+}
+
+test_narrowed() {
+    explore right --list --all
+    local all
+    all=$(wc -l <$out)
+    for i in 1 2 3; do
+        run "$SNAG" explore --list --all --shard $i/3 "${times[@]}" -- "$(program wrong)" right "$port"
+        cat $out >>parts
+    done
+    expect_equal 'cases of three shards' "$(sort -u parts | wc -l)" "$all"
+    run "$SNAG" explore --list --all --max-cases 7 --seed 3 "${times[@]}" -- "$(program wrong)" right "$port"
+    expect_equal 'cases that were drawn' "$(wc -l <$out)" 7
+    cp $out first
+    run "$SNAG" explore --list --all --max-cases 7 --seed 3 "${times[@]}" -- "$(program wrong)" right "$port"
+    cmp -s first $out || fail 'the same seed drew others'
+    run "$SNAG" explore --list --all --max-cases 7 --seed 4 "${times[@]}" -- "$(program wrong)" right "$port"
+    ! cmp -s first $out || fail 'another seed drew the same'
+    run "$SNAG" explore --list --sites 'bind,liste?' -- "$(program wrong)" right "$port"
+    expect_lacks $out socket-
+    expect_has $out bind-
+    expect_has $out listen-
+    run "$SNAG" explore --list --modes once --sites take -- "$(program wrong)" right "$port"
+    expect_has $out accept4-emfile-once@take
+    run "$SNAG" explore --list --modes nth --sites bind@listen_on -- "$(program wrong)" right "$port"
+    expect_equal 'other calls' "$(grep -vc ^bind- $out)" 0
+}
+
+test_parts_come_together() {
+    explore spun --faults EMFILE,EINTR --modes once,held --shard 1/2
+    mv out.spun one
+    explore spun --faults EMFILE,EINTR --modes once,held --shard 2/2
+    mv out.spun two
+    run "$SNAG" report --json one two
+    expect_status 1
+    expect_json $out '.complete and [.cases[].id] == ["accept4-eintr-once@take", "accept4-emfile-once@take", "accept4-emfile-held@take"]'
+    run "$SNAG" report --fail-on crashed one two
+    expect_status 0
+    run "$SNAG" report --markdown one two
+    expect_has $out '**spun** `accept4-emfile-held@take`'
+}
+
+test_baseline() {
+    explore spun --faults EMFILE --modes once,held --write-baseline known
+    expect_status 1
+    expect_lines known <<'LINES'
+accept4-emfile-held@take spun
+LINES
+    rm -r out.spun
+    explore spun --faults EMFILE --modes once,held --baseline known
+    expect_status 0
+    rm -r out.spun
+    echo 'accept4-emfile-once@take deaf,crashed # long ago' >>known
+    explore spun --faults EMFILE --modes once,held --baseline known
+    expect_status 0
+    expect_has err 'mended: accept4-emfile-once@take is served now; known:2 can go'
+    rm -r out.spun
+    echo 'accept4-emfile-once@take dead' >known
+    explore spun --faults EMFILE --modes once --baseline known
+    expect_status 125
+    expect_has err "known:1: no verdict 'dead'"
+}
+
+test_diff() {
+    explore spun --faults EMFILE --modes held
+    explore flooded --faults EMFILE --modes held
+    run "$SNAG" diff out.spun out.flooded
+    expect_status 0
+    expect_match $out '^spun +flooded +accept4-emfile-held@take$'
+    run "$SNAG" diff out.flooded out.spun
+    expect_status 1
+    run "$SNAG" diff out.spun out.spun
+    expect_equal 'lines without a change' "$(wc -l <$out)" 1
+    run "$SNAG" diff out.spun nothing
+    expect_status 125
+}
+
+test_replay_of_another_server() {
+    explore spun --faults EMFILE --modes held
+    run "$SNAG" replay out.spun/cases/accept4-emfile-held@take
+    expect_status 1
+    run "$SNAG" replay out.spun/cases/accept4-emfile-held@take -- "$(program wrong)" right "$port"
+    expect_status 0
+    expect_equal 'the last line' "$(tail -n 1 $out)" 'verdict: served'
+    run "$SNAG" replay out.spun/cases/accept4-emfile-held@take -- false
+    expect_status 125
+    explore right --faults EMFILE --modes once
+    run "$SNAG" replay out.right/cases/accept4-emfile-once@take
+    expect_status 0
+    run "$SNAG" replay out.right/cases/accept4-emfile-once@take -- "$(program wrong)" crashed "$port"
+    expect_status 1
+}
+
+test_reports_hold_what_a_server_prints() {
+    explore markup --faults EMFILE --modes held
+    expect_status 1
+    expect_lacks out.markup/report.html "<script>alert"
+    expect_has out.markup/report.html '&lt;script&gt;alert(&#39;snag&#39;)'
+    expect_has out.markup/report.html 'snag replay out.markup/cases/accept4-emfile-held@take'
+    expect_lacks out.markup/report.html 'http://'
+    python3 - out.markup/junit.xml out.markup/report.html <<'PYTHON' || fail 'the reports are not well formed'
+import sys, xml.dom.minidom
+suite = xml.dom.minidom.parse(sys.argv[1]).getElementsByTagName("testsuite")[0]
+assert suite.getAttribute("tests") == "1" and suite.getAttribute("failures") == "1"
+page = open(sys.argv[2], "rb").read()
+page.decode("utf-8")
+assert not [byte for byte in page if byte < 32 and byte not in (9, 10)]
+PYTHON
+}
+
+test_interrupted_and_resumed() {
+    port=$(free_port)
+    start "$SNAG" explore -o part "${times[@]}" --hold 400ms --faults EMFILE,ENFILE,ENOMEM,ENOBUFS --modes held -- \
+        "$(program wrong)" right "$port"
+    wait_for 30 test -e part/cases/accept4-emfile-held@take/verdict.json
+    stop "$pid" INT
+    expect_status 125
+    expect_json part/summary.json '(.complete | not) and (.cases | length) >= 1 and (.cases | length) < 4'
+    mv part/cases/accept4-emfile-held@take/verdict.json mark
+    touch -r part/summary.json mark
+    mv mark part/cases/accept4-emfile-held@take/verdict.json
+    run -t 60 "$SNAG" explore -o part --resume "${times[@]}" --hold 400ms --faults EMFILE,ENFILE,ENOMEM,ENOBUFS --modes held \
+        -- "$(program wrong)" right "$port"
+    expect_status 0
+    expect_json part/summary.json '.complete and (.cases | length) == 4'
+    [ ! part/cases/accept4-emfile-held@take/verdict.json -nt part/cases/accept4-enobufs-held@take/verdict.json ] ||
+        fail 'a case that was done was done again'
+}
+
+test_a_bomb_does_not_stop_it() {
+    explore bomb --faults EMFILE,EINTR --modes once --sites accept4
+    expect_status 125
+    expect_has $out 'accept4-emfile-once@take'
+    expect_json out.bomb/summary.json '.cases | length == 2'
+}
+
+test_options_in_a_file() {
+    port=$(free_port)
+    cat >snag.conf <<CONF
+# what this project wants
+faults = EMFILE
+--modes=once
+hold 600ms
+send=hi\\n
+expect=hi
+server=$(program wrong) 'right' "$port"
+CONF
+    run "$SNAG" explore -o here
+    expect_status 0
+    expect_json here/summary.json '[.cases[].id] == ["accept4-emfile-once@take"]'
+    run "$SNAG" explore -o there --modes held
+    expect_json there/summary.json '[.cases[].id] == ["accept4-emfile-held@take"]'
+    echo 'colour=red' >snag.conf
+    run "$SNAG" explore -- true
+    expect_status 125
+    expect_has err 'snag.conf:1: no long option of snag explore: colour'
+}
+
+# refused TEXT ARGUMENT...: explore says TEXT and ends with 125.
+refused() {
+    local text=$1
+    shift
+    run "$SNAG" explore "$@"
+    expect_status 125
+    expect_has err "$text"
+}
+
+test_bad_input() {
+    port=$(free_port)
+    refused 'no server given' --faults EMFILE
+    refused 'out of range' --shard 3/2 -- true
+    refused 'out of range' --shard 0/2 -- true
+    refused 'expected I/N' --shard half -- true
+    refused 'neither an errno nor a tampering' --faults EMFILEE -- true
+    refused 'expected some of once' --modes twice -- true
+    refused 'did you mean crashed' --fail-on crashd -- true
+    refused 'did you mean --faults' --fault EMFILE --fualts -- true
+    refused 'must be above zero' --hold 0s -- true
+    refused '--send needs --expect' --send x -- true
+    refused 'not found in PATH' -o o1 -- no-such-server
+    refused 'does not come up without a fault' -o o2 -- true
+    refused 'does not come up without a fault' -o o3 --ready-timeout 300ms -- sleep 30
+    refused 'no client of' -o o4 --patience 300ms --send x --expect never -- "$(program wrong)" right "$port"
+    refused 'no client of' -o o5 --patience 300ms --client 'sleep 20' -- "$(program wrong)" right "$port"
+    mkdir full && touch full/x
+    refused 'is there already, and not empty' -o full -- true
+    refused 'is there already, and no folder' -o full/x -- true
+    refused "can't make the folder" -o no/such/folder -- true
+    refused 'nothing that the server calls' -o o6 --sites nowhere -- "$(program wrong)" right "$port"
+}
+
+test_bad_cases() {
+    explore right --faults EMFILE --modes once
+    run "$SNAG" replay nowhere
+    expect_status 125
+    run "$SNAG" replay
+    expect_has err 'no case given'
+    cp -r out.right/cases/accept4-emfile-once@take damaged
+    echo '{"format":1}' >damaged/case.json
+    run "$SNAG" replay damaged
+    expect_status 125
+    expect_has err 'damaged/case.json: a member is missing'
+    echo '{' >damaged/case.json
+    run "$SNAG" replay damaged
+    expect_status 125
+    expect_has err 'damaged/case.json: '
+    cp -r out.right broken
+    echo '{"format":1,"id":"../../x"}' >broken/cases/accept4-emfile-once@take/verdict.json
+    run "$SNAG" report broken
+    expect_status 125
+}
+
+tests_main "$@"
