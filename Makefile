@@ -413,10 +413,9 @@ $(patsubst %,$(B)/tests/%,$(filter evhttp%,$(CLI_PROGRAMS))): tests/cli/servers/
 	@mkdir -p $(@D)
 	$(Q)$(COMPILE) -MF $@.d -o $@ $< $(LINK_$(@F))
 
-$(B)/demo-client: scripts/demo-client.c $(B)/flags
-	$(call say,CC,$<)
-	@mkdir -p $(@D)
-	$(Q)$(COMPILE) -MF $@.d -o $@ $<
+$(B)/demo-client: $(call objects,scripts/demo-client.c inject/run/escape.c)
+	$(call say,LD,$@)
+	$(Q)$(link) -o $@ $^
 
 $(B)/bench-accept: tests/bench/accept.c $(B)/flags
 	$(call say,CC,$<)

@@ -3,6 +3,8 @@
  *
  *     demo-client [-n CLIENTS] [-s TEXT] [-x TEXT] [-t MILLISECONDS] [-o FILE]
  *
+ * Both texts may have the escapes of `snag run --send`.
+ *
  * Made for `snag run --client`: the server is $SNAG_HOST, $SNAG_PORT.  Prints how many were served and when the last one
  * was, to FILE as JSON too.  Exit status 0 if all were served, 1 if not, 125 if it could not try.
  */
@@ -18,6 +20,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "run/escape.h"
 
 enum {
     CLIENTS_MAX = 500,
@@ -35,7 +39,11 @@ struct client {
 
 static struct client clients[CLIENTS_MAX];
 static struct pollfd fds[CLIENTS_MAX];
-static char to_send[1024] = "hello, snag\n", to_expect[1024] = "hello, snag\n";
+/* What a client sends and waits for; it may hold any byte. */
+static struct text {
+    char *bytes;
+    size_t length;
+} to_send, to_expect;
 static int count = 20;
 static long limit_ms = 8000;
 static const char *json_file;
@@ -53,17 +61,15 @@ static double now_ms(void)
     return (double)time.tv_sec * 1e3 + (double)time.tv_nsec / 1e6;
 }
 
-/* Copies TEXT with \r and \n made the characters that they mean. */
-static void unescape(const char *text, char *out, size_t size)
+static void text_set(struct text *text, const char *escaped)
 {
-    size_t length = 0;
-    for (; *text && length + 1 < size; text++) {
-        bool escaped = text[0] == '\\' && (text[1] == 'r' || text[1] == 'n');
-        if (escaped)
-            text++;
-        out[length++] = escaped ? (char)(*text == 'r' ? '\r' : '\n') : *text;
-    }
-    out[length] = '\0';
+    char *bytes = strdup(escaped);
+    if (!bytes)
+        die("no memory", strerror(errno));
+    if (escape_decode(bytes, &text->length))
+        die(escaped, "expected only the escapes \\r \\n \\t \\0 \\xHH \\\\ \\\"");
+    free(text->bytes);
+    text->bytes = bytes;
 }
 
 static long number(const char *option, const char *text, long max)
@@ -82,9 +88,9 @@ static void options_read(int argc, char **argv)
         if (option == 'n')
             count = (int)number("-n", optarg, CLIENTS_MAX);
         else if (option == 's')
-            unescape(optarg, to_send, sizeof to_send);
+            text_set(&to_send, optarg);
         else if (option == 'x')
-            unescape(optarg, to_expect, sizeof to_expect);
+            text_set(&to_expect, optarg);
         else if (option == 't')
             limit_ms = number("-t", optarg, 600000);
         else if (option == 'o')
@@ -125,8 +131,8 @@ static void client_start(int i, const struct addrinfo *address)
 /* Connected, or not: send what there is to send. */
 static void client_send(int i)
 {
-    ssize_t sent = send(fds[i].fd, to_send, strlen(to_send), MSG_NOSIGNAL);
-    if (sent != (ssize_t)strlen(to_send)) {
+    ssize_t sent = send(fds[i].fd, to_send.bytes, to_send.length, MSG_NOSIGNAL);
+    if (sent != (ssize_t)to_send.length) {
         client_end(i, errno == ECONNREFUSED ? REFUSED : RESET);
         return;
     }
@@ -137,7 +143,7 @@ static void client_send(int i)
 static void client_receive(int i, double start)
 {
     struct client *client = &clients[i];
-    ssize_t got = recv(fds[i].fd, client->answer + client->got, ANSWER_MAX - 1 - client->got, 0);
+    ssize_t got = recv(fds[i].fd, client->answer + client->got, ANSWER_MAX - client->got, 0);
     if (got == -1 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
@@ -145,8 +151,7 @@ static void client_receive(int i, double start)
         return;
     }
     client->got += (size_t)got;
-    client->answer[client->got] = '\0';
-    if (strstr(client->answer, to_expect)) {
+    if (memmem(client->answer, client->got, to_expect.bytes, to_expect.length)) {
         client->served_ms = now_ms() - start;
         client_end(i, SERVED);
     }
@@ -208,6 +213,8 @@ static int report(void)
 
 int main(int argc, char **argv)
 {
+    text_set(&to_send, "hello, snag\\n");
+    text_set(&to_expect, "hello, snag\\n");
     options_read(argc, argv);
     struct addrinfo *address = server_address();
     double start = now_ms();
