@@ -106,7 +106,8 @@ CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin
 	tests/cli/squeeze_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh tests/cli/callsites_test.sh \
 	tests/cli/lesson_test.sh
 PAGE_TESTS = tests/pages/lesson_pages_test.sh
-SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh
+SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh \
+	tests/servers/debian_test.sh
 
 # --- Flags -------------------------------------------------------------------------------------------------------
 
@@ -136,7 +137,7 @@ SNAG_PKGS = $(EVENT_PKGS) openssl jansson
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests demo lessons check check-pages suites bench bench-listener lint format sources install clean help FORCE
+.PHONY: all tests demo lessons check check-pages gauntlet suites bench bench-listener lint format sources install clean help FORCE
 
 LESSON_SERVERS = $(B)/lesson-server $(B)/lesson-server-libevent
 PRODUCTS = $(B)/snag $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo \
@@ -176,6 +177,11 @@ check-pages:
 	@scripts/deps build test pages
 	$(again) all $(B)/tests/free_port
 	@BUILD_DIR=$(B) PROGRAM_SECONDS=600 tests/run $(PAGE_TESTS)
+
+gauntlet:
+	@scripts/deps build gauntlet
+	$(again) all $(B)/tests/free_port
+	@BUILD_DIR=$(B) scripts/gauntlet $(SERVERS)
 
 bench:
 	@scripts/deps build bench
@@ -223,6 +229,7 @@ help:
 	@echo 'make lessons    what happens inside a listener, as pages to step through, into $$(BUILD)/lessons/'
 	@echo 'make check      lint, unit tests, command-line tests, tests on real servers; the last line says how many passed'
 	@echo 'make check-pages  the pages of the lessons in headless Chromium'
+	@echo 'make gauntlet   what snag says of $$(SERVERS), all that scripts/servers.sh knows, beside what is seen without it'
 	@echo 'make suites     the test suites of GLib and CPython, and ours, with and without a session; takes 25 minutes'
 	@echo 'make bench      what the shim costs, with its limits, and beside it libfiu and strace'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck;   make format   lays the sources out'

@@ -13,12 +13,12 @@ prepare() {
     server_prepare "$SERVER" "$port" "$PWD/server"
 }
 
-# session ARGUMENT...: 20 clients at once, while the server runs under `snag run ARGUMENT...`.  Leaves trace.jsonl,
+# session ARGUMENT...: 20 clients ($CLIENTS) at once, while the server runs under `snag run ARGUMENT...`.  Leaves trace.jsonl,
 # summary.json and client.json.
 session() {
     local client
     [ -n "${port-}" ] || prepare
-    client=$(printf '%q ' "$build/demo-client" "${exchange[@]}" -t "${CLIENT_MS:-15000}" -o "$PWD/client.json")
+    client=$(printf '%q ' "$build/demo-client" "${exchange[@]}" -n "${CLIENTS:-20}" -t "${CLIENT_MS:-15000}" -o "$PWD/client.json")
     run "$SNAG" run "$@" -o trace.jsonl --summary summary.json --client "$client" -- "${server[@]}"
 }
 
@@ -32,7 +32,7 @@ expect_verdict() {
     expect_json summary.json ".verdict == \"$1\""
 }
 
-# expect_clients SERVED [LOST]: of the 20.  LOST were closed or reset: the kernel turns a close into a reset when there is
+# expect_clients SERVED [LOST]: of those.  LOST were closed or reset: the kernel turns a close into a reset when there is
 # something that was not read.
 expect_clients() {
     expect_json client.json ".served == $1 and .closed + .reset == ${2:-0}"
