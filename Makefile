@@ -180,7 +180,7 @@ check-pages:
 
 gauntlet:
 	@scripts/deps build gauntlet
-	$(again) all $(B)/tests/free_port
+	$(again) all $(B)/tests/free_port $(B)/zero-length.so
 	@BUILD_DIR=$(B) scripts/gauntlet $(SERVERS)
 
 bench:
@@ -207,7 +207,7 @@ format:
 sources:
 	@printf '%s\n' $(sort $(SNAG_SRC) $(SHIM_SRC) $(SHIM_ENGINE_SRC) $(LISTENER_SRC) $(ECHO_SRC) $(LESSON_SERVER_SRC) $(LESSON_ORIGINAL_SRC) \
 		$(foreach test,$(UNIT_TESTS),tests/unit/$(test)_test.c $(TEST_$(test))) tests/unit/harness.c \
-		tests/unit/harness_sample.c $(filter-out %/templates.c,$(CLI_PROGRAMS:%=tests/cli/servers/%.c)) $(SHIM_TEST_LIBS:%=tests/unit/%.c) scripts/demo-client.c tests/bench/accept.c \
+		tests/unit/harness_sample.c $(filter-out %/templates.c,$(CLI_PROGRAMS:%=tests/cli/servers/%.c)) $(SHIM_TEST_LIBS:%=tests/unit/%.c) scripts/demo-client.c scripts/zero-length.c tests/bench/accept.c \
 		listener/bench/listener.c tests/unit/modules/places.c tests/cli/servers/plugin.c \
 		$(CLI_TESTS) $(SERVER_TESTS) $(PAGE_TESTS))
 
@@ -423,6 +423,12 @@ $(patsubst %,$(B)/tests/%,$(filter evhttp%,$(CLI_PROGRAMS))): tests/cli/servers/
 $(B)/demo-client: $(call objects,scripts/demo-client.c inject/run/escape.c)
 	$(call say,LD,$@)
 	$(Q)$(link) -o $@ $^
+
+# The gauntlet's own fault, for servers that are strangers: without sanitizers.
+$(B)/zero-length.so: scripts/zero-length.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -MF $@.d -shared -fPIC -o $@ $<
 
 $(B)/bench-accept: tests/bench/accept.c $(B)/flags
 	$(call say,CC,$<)

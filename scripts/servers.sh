@@ -265,6 +265,7 @@ listen_port=$1
 local_enable=YES
 anonymous_enable=NO
 secure_chroot_dir=$2/empty
+seccomp_sandbox=YES
 nopriv_user=nobody
 $(as_root || echo run_as_launching_user=YES)
 CONF
