@@ -56,7 +56,7 @@ SNAG_SRC = inject/main.c $(RUN_SRC) $(EXPLORE_SRC) $(SITES_SRC) $(TRACE_SRC) $(R
 
 SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
 	shim/scene.c shim/hook.c shim/show.c shim/wrap_socket.c shim/wrap_fd.c shim/wrap_pipe.c shim/wrap_wait.c \
-	shim/wrap_exec.c shim/wrap_load.c shim/wrap_syscall.c
+	shim/wrap_exec.c shim/wrap_load.c shim/wrap_filter.c shim/wrap_syscall.c
 SHIM_ENGINE_SRC = $(ENGINE_SRC)
 
 LISTENER_SRC = listener/listener.c listener/bind.c listener/loop.c listener/round.c listener/policy.c listener/shed.c \

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* Wrapped without being calls of a plan: they free descriptors, start programs, or unload code. */
+/* Wrapped without being calls of a plan: they free descriptors, start programs, unload code, or set a filter. */
 #define REAL_OTHERS(X) \
     X(close_range, int, (unsigned first, unsigned last, int flags)) \
     X(closefrom, void, (int first)) \
@@ -28,6 +28,7 @@
     X(freopen, FILE *, (const char *path, const char *mode, FILE *file)) \
     X(freopen64, FILE *, (const char *path, const char *mode, FILE *file)) \
     X(dlclose, int, (void *library)) \
+    X(prctl, int, (int option, ...)) \
     X(execve, int, (const char *path, char *const argv[], char *const envp[])) \
     X(execveat, int, (int folder, const char *path, char *const argv[], char *const envp[], int flags)) \
     X(execvpe, int, (const char *file, char *const argv[], char *const envp[])) \

@@ -227,6 +227,7 @@ static void hook_syscalls(void)
 #endif
     snag_syscalls[SYS_execve] = OTHER_EXECVE;
     snag_syscalls[SYS_execveat] = OTHER_EXECVEAT;
+    snag_syscalls[SYS_seccomp] = OTHER_SECCOMP;
 }
 
 /*

@@ -65,6 +65,7 @@ enum other_syscall {
     OTHER_EVENTFD,
     OTHER_EXECVE,
     OTHER_EXECVEAT,
+    OTHER_SECCOMP,
 };
 
 /* Behind session_process() and session_thread(), which see that they are valid. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "memory.h"
 #include "module.h"
 #include "raw.h"
 #include "session.h"
@@ -277,7 +278,7 @@ struct stack *site_of(enum call call, const void *frame)
     struct stack *stack = NULL;
     if (arena)
         stack = find_known(call, frame);
-    if (arena && !stack)
+    if (arena && !stack && !snag_filtered) /* a walk makes system calls, which a filter may kill for */
         stack = walk_alone(call, frame);
     if (!stack)
         atomic_fetch_add_explicit(&snag_board->unwalked, 1, memory_order_relaxed);

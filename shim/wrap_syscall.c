@@ -11,6 +11,7 @@
 
 #include "fds.h"
 #include "hook.h"
+#include "memory.h"
 #include "raw.h"
 #include "real.h"
 #include "show.h"
@@ -83,6 +84,7 @@ static long io_uring_setup(long number, long entries, long parameters)
 /* What is wrapped for its own sake. */
 static long other_syscall(enum other_syscall other, long a, long b, long c, long d, long e)
 {
+    long ret = 0;
     switch (other) {
     case OTHER_CLOSE_RANGE:
         return close_range((unsigned)a, (unsigned)b, (int)c);
@@ -92,6 +94,10 @@ static long other_syscall(enum other_syscall other, long a, long b, long c, long
         return execve(pointer(a), pointer(b), pointer(c));
     case OTHER_EXECVEAT:
         return execveat((int)a, pointer(b), pointer(c), pointer(d), (int)e);
+    case OTHER_SECCOMP: /* has no name in libc; libseccomp makes it so */
+        snag_filtered = true;
+        ret = raw3(SYS_seccomp, a, b, c);
+        return ret < 0 ? snag_syscall_error(ret) : ret;
     }
     return snag_syscall_error(-ENOSYS);
 }

@@ -41,6 +41,9 @@ static void caught(int signal, siginfo_t *info, void *context)
     forbidden = info->si_syscall;
 }
 
+/* As libc's function, or as libseccomp does. */
+static bool jail_by_syscall;
+
 /* From here on, what the shim might ask the kernel for itself is caught; ERROR is what it gets. */
 static void jail(unsigned short error)
 {
@@ -61,7 +64,10 @@ static void jail(unsigned short error)
     struct sigaction action = {.sa_sigaction = caught, .sa_flags = SA_SIGINFO};
     assert_int_equal(sigaction(SIGSYS, &action, NULL), 0);
     assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+    if (jail_by_syscall)
+        assert_int_equal(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0);
+    else
+        assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 }
 
 static void wait_in_jail(int listener, bool by_epoll)
@@ -105,6 +111,28 @@ SHIM_TEST(sandboxed_child_may_close, .rules = RULES("accept4:error=EMFILE"), .ch
     }
     shim_reap(pid, 0);
     assert_int_equal(close(spare), 0);
+}
+
+/* In a sandbox that kills for it, the kernel is not asked whether the address can be written. */
+static void tamper_in_jail(bool by_syscall)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    int listener = shim_listener(0), client = shim_client(listener);
+    jail_by_syscall = by_syscall;
+    jail(0);
+    int fd = accept4(listener, (struct sockaddr *)&peer, &length, 0);
+    _exit(fd >= 0 && client >= 0 && length == 0 && forbidden == 0 ? 0 : 1);
+}
+
+SHIM_TEST(tampering_in_a_sandbox, .rules = RULES("accept4:socklen=0"), .check = injected_once)
+{
+    tamper_in_jail(false);
+}
+
+SHIM_TEST(tampering_in_a_sandbox_of_libseccomp, .rules = RULES("accept4:socklen=0"), .check = injected_once)
+{
+    tamper_in_jail(true);
 }
 
 /* Whatever keeps the shim from asking whether a pointer is good, the connection is not to suffer from it. */
@@ -319,7 +347,8 @@ SHIM_TEST(fallback_ends_at_another_descriptor, .rules = RULES("%accept:error=EIN
 }
 
 SHIM_MAIN(TEST(first_poll_in_a_sandbox), TEST(first_epoll_wait_in_a_sandbox), TEST(sandboxed_child_may_close),
-          TEST(tampering_where_the_kernel_does_not_answer), TEST(vfork_childs_closes_hide_no_listener),
+          TEST(tampering_in_a_sandbox_of_libseccomp), TEST(vfork_childs_closes_hide_no_listener),
+          TEST(tampering_in_a_sandbox), TEST(tampering_where_the_kernel_does_not_answer),
           TEST(vfork_childs_closes_count_for_nobody), TEST(exec_with_bad_pointers_is_refused),
           TEST(large_environment_on_a_small_stack), TEST(handler_in_a_delay_sees_the_whole_stack),
           TEST(handler_of_an_injected_signal_sees_the_whole_stack), TEST(einval_is_repeated_though_accept_is_not_named),
