@@ -47,6 +47,18 @@ test_sshd_serves_after_emfile() {
     one_emfile sshd
 }
 
+# Its child polls in the sandbox; traced, it must live on to say that the client went.
+test_sshd_child_survives_being_traced() {
+    local client
+    SERVER=sshd
+    prepare
+    server+=(-E "$PWD/log")
+    client=$(printf '%q ' "$build/demo-client" "${exchange[@]}" -n 3)
+    run "$SNAG" trace -o trace.jsonl --client-timeout 20s \
+        --client "$client && until [ \"\$(grep -c '^Connection closed by' log)\" = 3 ]; do sleep 0.02; done" -- "${server[@]}"
+    expect_status 0
+}
+
 test_vsftpd_serves_after_emfile() {
     one_emfile vsftpd
 }
