@@ -56,6 +56,8 @@ static struct {
 static bool is_readable(uint64_t address)
 {
     uint64_t page = address / PAGE, *known = &walk.pages[page % PAGES_KNOWN];
+    if (page == 0) /* stands for none in `pages`; nothing is mapped there */
+        return false;
     if (*known == page)
         return true;
     if (snag_raw(SYS_rt_sigprocmask, -1, (long)(address & ~UINT64_C(7)), 0, 8, 0, 0) == -EFAULT)

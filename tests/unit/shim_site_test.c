@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "shim_case.h"
@@ -769,6 +770,41 @@ SITE_TEST(an_interrupted_function_is_shown_where_it_was, .check = check_all_have
     assert_int_equal(found, 1);
 }
 
+static ucontext_t coroutine, its_caller;
+
+static void accept_in_coroutine(void)
+{
+    for (int depth = 0;; depth++) {
+        accept_at(depth);
+        swapcontext(&coroutine, &its_caller);
+    }
+}
+
+static void begin_coroutine(void *stack, size_t size)
+{
+    assert_int_equal(getcontext(&coroutine), 0);
+    coroutine.uc_stack = (stack_t){.ss_sp = stack, .ss_size = size};
+    coroutine.uc_link = NULL;
+#if defined(__x86_64__)
+    coroutine.uc_mcontext.gregs[REG_RBP] = 8; /* leads a walk on, to where nothing is */
+#endif
+    makecontext(&coroutine, accept_in_coroutine, 0);
+}
+
+/* Beyond its first function there is nothing to walk to, but what some registers seem to say. */
+SITE_TEST(a_coroutine_has_sites, .check = check_all_have_sites)
+{
+    size_t size = 256 << 10;
+    void *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(stack, MAP_FAILED);
+    begin_coroutine(stack, size);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(swapcontext(&its_caller, &coroutine), 0);
+        accept_at(i);
+    }
+    assert_int_equal(munmap(stack, size), 0);
+}
+
 /* --- Where no stack is walked. */
 
 static void accept_on_alternate(int signal)
@@ -909,6 +945,6 @@ SHIM_MAIN(TEST(a_site_is_a_stack), TEST(only_32_frames_are_kept), TEST(arrays_on
           TEST(a_fork_in_the_middle_of_a_walk_has_sites), TEST(a_raw_clone_in_the_middle_of_a_walk_goes_on),
           TEST(threads_by_the_thousand_have_sites), TEST(threads_are_cancelled_inside_accept),
           TEST(a_walk_is_not_cancelled), TEST(signal_handlers_in_the_middle_of_a_walk),
-          TEST(an_interrupted_function_is_shown_where_it_was), TEST(a_small_alternate_stack_is_not_walked),
+          TEST(an_interrupted_function_is_shown_where_it_was), TEST(a_coroutine_has_sites), TEST(a_small_alternate_stack_is_not_walked),
           TEST(a_small_thread_is_not_walked), TEST(a_vfork_child_walks_no_new_stack),
           TEST(without_libunwind_calls_have_no_sites), TEST(plugins_that_take_each_others_place))
