@@ -178,19 +178,23 @@ static void end_quiet(const struct quiet *before)
 
 /*
  * A fork waits until nobody walks, so that the child finds libunwind as it should be.  The lock is held meanwhile, by this
- * thread, which is the one that the child has.
+ * thread, which is the one that the child has.  A signal handler may fork in the middle of that: the lock is the outer
+ * one's.
  */
+static __thread unsigned forks; /* under way in this thread */
 static __thread bool fork_has_lock;
 
 static void before_fork(void)
 {
-    fork_has_lock = take_lock();
+    if (forks++ == 0)
+        fork_has_lock = take_lock();
 }
 
 static void after_fork(void)
 {
-    if (fork_has_lock)
+    if (forks == 1 && fork_has_lock)
         release_lock();
+    forks--;
 }
 
 /* --- New stacks. */

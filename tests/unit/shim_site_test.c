@@ -15,6 +15,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -600,6 +601,45 @@ SITE_TEST(a_fork_in_the_middle_of_a_walk_has_sites, .check = check_children, .ri
         assert_int_equal(pthread_join(threads[i], NULL), 0);
 }
 
+static void fork_once(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    shim_reap(pid, 0);
+}
+
+static void fork_in_handler(int signal)
+{
+    int error = errno;
+    (void)signal;
+    fork_once();
+    errno = error;
+}
+
+static void *accept_at_new_sites(void *data)
+{
+    for (int depth = 1; depth <= 5; depth++)
+        accept_at(depth);
+    return data;
+}
+
+/* A lock that was left behind would be waited for by each of the thread's calls, in vain. */
+SITE_TEST(a_fork_in_the_middle_of_a_fork_leaves_no_lock, .check = check_all_have_sites)
+{
+    struct sigaction action = {.sa_handler = fork_in_handler, .sa_flags = SA_RESTART};
+    pthread_t thread;
+    assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+    for (int i = 0; i < 400; i++) {
+        struct itimerval soon = {.it_value.tv_usec = 1 + i * 7 % 200};
+        assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+        fork_once();
+    }
+    assert_true(signal(SIGALRM, SIG_IGN) != SIG_ERR);
+    assert_int_equal(pthread_create(&thread, NULL, accept_at_new_sites, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 static void check_nothing_hung(struct session_board *session)
 {
     (void)session;
@@ -942,7 +982,8 @@ SHIM_MAIN(TEST(a_site_is_a_stack), TEST(only_32_frames_are_kept), TEST(arrays_on
           TEST(site_is_one_call_site), TEST(a_rule_for_a_function_acts_on_the_first_call),
           TEST(a_program_does_not_wait_for_a_snag_that_is_gone), TEST(calls_before_a_module_is_resolved_are_counted),
           TEST(a_daemon_that_reuses_all_descriptors_keeps_its_data), TEST(a_fork_during_dl_iterate_phdr_has_sites),
-          TEST(a_fork_in_the_middle_of_a_walk_has_sites), TEST(a_raw_clone_in_the_middle_of_a_walk_goes_on),
+          TEST(a_fork_in_the_middle_of_a_walk_has_sites), TEST(a_fork_in_the_middle_of_a_fork_leaves_no_lock),
+          TEST(a_raw_clone_in_the_middle_of_a_walk_goes_on),
           TEST(threads_by_the_thousand_have_sites), TEST(threads_are_cancelled_inside_accept),
           TEST(a_walk_is_not_cancelled), TEST(signal_handlers_in_the_middle_of_a_walk),
           TEST(an_interrupted_function_is_shown_where_it_was), TEST(a_coroutine_has_sites), TEST(a_small_alternate_stack_is_not_walked),
