@@ -140,16 +140,22 @@ static unsigned free_port(void)
     return bound ? ntohs(address.sin_port) : 0;
 }
 
+/* Whether the shim gets into COMMAND; if not, that has been said.  REACH is filled. */
+static bool can_reach(const char *command, struct reach *reach)
+{
+    backend_preload.reach(command, reach);
+    if (reach->status != 0)
+        say_error("%s", reach->why);
+    return reach->status == 0;
+}
+
 static pid_t spawn_with(struct stage *stage, char *const *argv, const char *port, const int fds[3])
 {
     char *sets[VARIABLES] = {NULL}, **env = NULL;
     struct reach reach;
     pid_t pid = -1;
-    backend_preload.reach(argv[0], &reach);
-    if (reach.status != 0) {
-        say_error("%s", reach.why);
+    if (!can_reach(argv[0], &reach))
         return -1;
-    }
     if (backend_preload.variables(reach.program, stage->board->shim_path, boardfile_path(stage->file), sets) == 0 &&
         (sets[BACKEND_VARIABLES] = spawn_variable("SNAG_PORT", port)) != NULL)
         env = spawn_environment(environ, sets, VARIABLES);
@@ -160,6 +166,17 @@ static pid_t spawn_with(struct stage *stage, char *const *argv, const char *port
     for (size_t i = 0; i < VARIABLES; i++)
         free(sets[i]);
     return pid;
+}
+
+/* Of a line for the shell, its first word: where that is plain it is what the shell will run. */
+static bool can_reach_line(const char *line)
+{
+    struct reach reach;
+    char *word = strndup(line, strcspn(line, " \t"));
+    bool plain = word && *word && strpbrk(word, ";&|<>$\"'`\\()~=*?[") == NULL;
+    bool reached = !plain || can_reach(word, &reach);
+    free(word);
+    return reached;
 }
 
 /* A student's server gets the port that it is to listen on as its argument and in SNAG_PORT; its words go to stderr. */
@@ -173,7 +190,7 @@ static pid_t spawn_student(struct stage *stage)
         char *argv[] = {(char *)(uintptr_t)stage->command, port, NULL};
         return spawn_with(stage, argv, port, fds);
     }
-    if (asprintf(&line, "exec %s \"$SNAG_PORT\"", stage->command) < 0)
+    if (!can_reach_line(stage->command) || asprintf(&line, "exec %s \"$SNAG_PORT\"", stage->command) < 0)
         return -1;
     char *argv[] = {"/bin/sh", "-c", line, NULL};
     pid = spawn_with(stage, argv, port, fds);

@@ -276,19 +276,40 @@ static void give_queues(json_t *list)
     }
 }
 
-/* Sockets that the server got by a call that we saw: what is done to other descriptors is not part of the lesson. */
+/*
+ * That a reference is given back is told before it is, for afterwards there may be nobody to tell.  What the thread tells
+ * next shows whether it had gone by then: inside of evconnlistener_free() the descriptor is closed in between.
+ */
+static void give_references(json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *step = json_array_get(list, i);
+        const json_t *next = next_of_thread(list, i);
+        if (strcmp(string(step, "what"), "released") != 0 || next == NULL)
+            continue;
+        bool taken = strcmp(string(next, "what"), "referenced") == 0;
+        if (json_object_get(next, "refcount") && number(next, "refcount") - taken <= number(step, "value"))
+            json_object_set(step, "refcount", json_object_get(step, "value"));
+    }
+}
+
+/*
+ * Sockets that the server got by a call that we saw: what is done to other descriptors is not part of the lesson, but for
+ * closing one of these a second time.  SOCKETS has true for one that is open, false for one that was.
+ */
 static bool is_ours(json_t *sockets, const json_t *step)
 {
     char key[24];
     const char *what = string(step, "what");
-    bool makes = strcmp(what, "socket") == 0 || strncmp(what, "accept", 6) == 0;
+    bool makes = strcmp(what, "socket") == 0 || strncmp(what, "accept", 6) == 0, closes = strcmp(what, "close") == 0;
     snprintf(key, sizeof key, "%lld", (long long)number(step, makes ? "ret" : "fd"));
-    bool known = json_object_get(sockets, key) != NULL;
+    const json_t *known = json_object_get(sockets, key);
+    bool open = json_is_true(known), again = known && closes && strcmp(string(step, "errno"), "EBADF") == 0;
     if (makes && number(step, "ret") >= 0)
         json_object_set_new(sockets, key, json_true());
-    if (strcmp(what, "close") == 0)
-        json_object_del(sockets, key);
-    return makes || known;
+    if (closes && known)
+        json_object_set_new(sockets, key, json_false());
+    return makes || open || again;
 }
 
 static void drop_strangers(json_t *list)
@@ -358,6 +379,7 @@ json_t *steps_finish(struct steps *steps)
     join_calls(list);
     drop_strangers(list);
     give_queues(list);
+    give_references(list);
     give_distances(list);
     give_sources(list);
     number_steps(list);

@@ -4,6 +4,7 @@
  *     good     accepts until EAGAIN, closes each client, waits 20 ms after an error, ends at SIGTERM with 0
  *     echo     the same, but sends back what one client at a time sends
  *     naive    exits when accept fails
+ *     twice    as good, but closes each client a second time
  *     one      takes one client a wakeup, and never closes any
  *     spins    as good, but without the wait
  *     silent   ends without having listened;  silent-and-stays  does not even end
@@ -37,6 +38,8 @@ static void serve(int client, const char *mode)
         if (write(client, bytes, (size_t)n) != n)
             break;
     close(client);
+    if (strcmp(mode, "twice") == 0)
+        close(client);
 }
 
 /* Returns whether there may be more. */
