@@ -3,7 +3,7 @@
 # at.  A listener that was broken on purpose must make its lesson disagree.
 . "${0%/*}/harness.sh"
 
-STUDENT=$(program student)
+STUDENT=$(program student) STATIC=$(program tiny_static)
 LESSONS="backlog connection several bufferevent free-in-callback disable-in-callback threads null-callback zero-length
 retriable emfile emfile-loopexit emfile-tutorial emfile-backoff emfile-shed fatal start-failures flags"
 
@@ -194,7 +194,9 @@ grade() {
 }
 
 test_students() {
-    grade connection good 0 6 6
+    grade connection good 0 7 7
+    grade connection twice 1 6 7
+    expect_json out '[.checks[] | select(.passed | not) | .text] == ["It closes no descriptor a second time."]'
     grade several good 0 5 5
     grade zero-length good 0 6 6
     grade retriable good 0 5 5
@@ -208,6 +210,17 @@ test_students() {
     expect_json out '.checks[0].why == "the server never waited on a listening socket"'
     grade emfile spins 1 6 8
     expect_json out '[.checks[] | select(.passed | not) | .text] == ["It does not spin: there is a pause of 1 ms or more between two tries."]'
+}
+
+# A program that the shim can't get into is not one that never listened.
+test_students_out_of_reach() {
+    run "$SNAG" lesson connection --server "$STATIC" --check
+    expect_status 125
+    expect_has err 'static'
+    run "$SNAG" lesson connection --server "$STATIC with an argument" --check
+    expect_status 125
+    expect_has err 'static'
+    expect_empty out
 }
 
 test_student_in_lanes() {
@@ -308,7 +321,7 @@ test_broken_listener_is_noticed() {
     broken emfile-backoff listener/loop.c 's/PAUSE_FIRST_MS = 10,/PAUSE_FIRST_MS = 15,/' 'The pauses are 10, 20 and 40 ms.'
     broken backlog listener/loop.c 's/BACKLOG_DEFAULT = 128/BACKLOG_DEFAULT = 129/' 'Backlog -1 becomes listen(fd, 128).'
     broken retriable listener/error.c 's/case EINTR:/case EINTR + 1000:/' 'EINTR ends the round in silence.'
-    broken flags listener/bind.c 's/{LEV_OPT_REUSEABLE, SOL_SOCKET, SO_REUSEADDR, 1},//' 'LEV_OPT_REUSEABLE: SO_REUSEADDR.'
+    broken flags listener/bind.c 's/{LEV_OPT_REUSEABLE, SOL_SOCKET, SO_REUSEADDR, 1},//' 'LEV_OPT_REUSEABLE: SO_REUSEADDR becomes 1.'
     broken start-failures listener/bind.c 's/^    close(fd);$//' 'the listener closes that socket'
 }
 

@@ -124,6 +124,13 @@ static int start_failures(void)
     l = evconnlistener_new_bind(base, close_client, NULL, USUAL, -1, LOOPBACK);
     if (MADE(l))
         give_up(l);
+    /* What is given to new() stays with its owner. */
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    l = evconnlistener_new(base, close_client, NULL, USUAL, -1, fd);
+    if (MADE(l))
+        give_up(l);
+    doing("close", fd);
+    close(fd);
     return 0;
 }
 

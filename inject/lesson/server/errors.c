@@ -32,6 +32,7 @@ static int start_emfile(void)
 static void on_error_exit(struct evconnlistener *l, void *arg)
 {
     (void)arg;
+    tell_at("printed_failed", -1, errno, __FILE__, __LINE__, __func__);
     doing("loopexit", -1);
     event_base_loopexit(evconnlistener_get_base(l), NULL);
 }

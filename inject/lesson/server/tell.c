@@ -25,6 +25,7 @@ struct line {
 /* The listener's state as it was told last, for the steps of the callback's lane. */
 static struct evconnlistener_event last;
 static bool last_known;
+static int last_left = -1; /* a reference was about to go: how many are left when the callback's lane is back */
 static int queue_fd = -1;
 static pthread_mutex_t last_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -49,6 +50,19 @@ static int queue_length(int fd)
     if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_state != TCP_LISTEN)
         return -1;
     return (int)info.tcpi_unacked;
+}
+
+/* With last_lock held. */
+static void remember(const struct evconnlistener_event *event, bool known)
+{
+    last = *event;
+    last_known = known;
+    if (event->step == EVCONNLISTENER_STEP_RELEASED)
+        last_left = event->refcount - 1;
+    else if (event->step != EVCONNLISTENER_STEP_CALL)
+        last_left = -1;
+    if (last_left >= 0)
+        last.refcount = last_left;
 }
 
 static void add_state(struct line *line, const struct evconnlistener_event *event)
@@ -113,8 +127,7 @@ static void observed(struct evconnlistener *l, const struct evconnlistener_event
         add(&line, ",\"queue\":%d", queue_length(evconnlistener_get_fd(l)));
     }
     pthread_mutex_lock(&last_lock);
-    last = *event;
-    last_known = l != NULL;
+    remember(event, l != NULL);
     end(&line);
     pthread_mutex_unlock(&last_lock);
 }
