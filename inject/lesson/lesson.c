@@ -194,6 +194,15 @@ static int read_arguments(struct asked *asked, int argc, char **argv)
     return check_asked(asked);
 }
 
+/* Returns 0 if all that was said on stdout got there, else EXIT_SNAG, having said so. */
+static int said_all(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    say_error("can't write to standard output: %s", strerror(errno));
+    return EXIT_SNAG;
+}
+
 /* --- The list ---------------------------------------------------------------------------------------------------------- */
 
 static int list_lessons(const char *language)
@@ -207,7 +216,7 @@ static int list_lessons(const char *language)
             return EXIT_SNAG;
         json_decref(lesson);
     }
-    return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
+    return said_all();
 }
 
 static int unknown_lesson(const char *name)
@@ -250,9 +259,10 @@ static const char *server_of(const struct asked *asked)
 static int print_report(const struct asked *asked, const json_t *lesson, const json_t *results)
 {
     json_t *report = grade_report(lesson, server_of(asked), results);
-    bool printed = json_dumpf(report, stdout, JSON_INDENT(2)) == 0 && putchar('\n') != EOF && fflush(stdout) == 0;
+    json_dumpf(report, stdout, JSON_INDENT(2));
+    putchar('\n');
     json_decref(report);
-    return !printed ? EXIT_SNAG : grade_all(results) ? 0 : 1;
+    return said_all() != 0 ? EXIT_SNAG : grade_all(results) ? 0 : 1;
 }
 
 static int show(const struct asked *asked, const json_t *lesson, const json_t *words, const json_t *steps,
@@ -269,7 +279,7 @@ static int show(const struct asked *asked, const json_t *lesson, const json_t *w
     if (!lanes_show(&lanes, steps))
         return 0;
     lanes_conclude(&lanes, lesson, results);
-    return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
+    return said_all();
 }
 
 /* The run is made; what is said of it? */

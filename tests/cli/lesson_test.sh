@@ -261,6 +261,15 @@ emfile --frob|see snag lesson --help
 EOT
 }
 
+test_full_disk() {
+    local line
+    for line in '' 'connection' 'connection --check'; do
+        run sh -c "'$SNAG' lesson $line >/dev/full"
+        expect_status 125
+        expect_has err "can't write to standard output: No space left on device"
+    done
+}
+
 test_help() {
     run "$SNAG" lesson --help
     expect_status 0
@@ -323,6 +332,14 @@ test_broken_listener_is_noticed() {
     broken retriable listener/error.c 's/case EINTR:/case EINTR + 1000:/' 'EINTR ends the round in silence.'
     broken flags listener/bind.c 's/{LEV_OPT_REUSEABLE, SOL_SOCKET, SO_REUSEADDR, 1},//' 'LEV_OPT_REUSEABLE: SO_REUSEADDR becomes 1.'
     broken start-failures listener/bind.c 's/^    close(fd);$//' 'the listener closes that socket'
+    broken start-failures listener/loop.c 's/^    observe_failure(error);$/&\n    close(fd);/' 'is given a datagram socket'
+    broken retriable listener/policy.c 's/ : EVCONNLISTENER_ACTION_NEXT/ : ACTION_SILENT/' 'ECONNABORTED is of class connection'
+    broken emfile-loopexit listener/round.c 's/^    errno = error;$/    errno = 0;/' 'It finds EMFILE in errno'
+    broken emfile-shed listener/shed.c 's/^    shed_keep_spare(e);$//' 'Then the spare is there again'
+    broken flags listener/bind.c 's/TCP_DEFER_ACCEPT, 1}/TCP_DEFER_ACCEPT, 0}/' 'TCP_DEFER_ACCEPT becomes 1'
+    broken null-callback listener/round.c 's/return step == EVCONNLISTENER_STEP_ZERO_LENGTH;/return true;/' \
+        'After evconnlistener_set_cb(NULL) the listener stays in the loop'
+    broken emfile listener/error.c 's/!unlimited && //' '6 lines of log'
 }
 
 tests_main "$@"
