@@ -30,7 +30,8 @@ RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/s
 	inject/run/events.c inject/run/preload.c inject/run/reach.c inject/run/attach.c inject/run/unseen.c inject/run/boardfile.c \
 	inject/run/spawn.c inject/run/tree.c inject/run/proc.c inject/run/output.c inject/run/ready.c \
 	inject/run/endpoint.c inject/run/client.c inject/run/probe.c inject/run/verdict.c inject/run/summary.c inject/run/where.c \
-	inject/run/say.c inject/run/keeper.c
+	inject/run/say.c inject/run/keeper.c inject/run/rulebook.c inject/run/command.c inject/run/environment.c
+CONTROL_SRC = inject/control/ctl.c inject/control/found.c inject/control/server.c
 TRACE_SRC = inject/trace/drain.c inject/trace/jsonl.c inject/trace/address.c inject/trace/strace.c $(DECODE_SRC)
 DECODE_SRC = inject/trace/decode.c inject/trace/decode_socket.c inject/trace/decode_fd.c inject/trace/decode_wait.c \
 	inject/trace/decode_uring.c \
@@ -51,7 +52,7 @@ EXPLORE_SRC = inject/explore/explore.c inject/explore/config.c inject/explore/ca
 CAMPAIGN_SRC = inject/report/campaign.c inject/report/matrix.c inject/report/terminal.c inject/report/junit.c \
 	inject/report/markdown.c inject/report/html.c inject/report/html_style.c inject/report/html_timeline.c inject/report/html_stack.c \
 	inject/report/escape.c
-SNAG_SRC = inject/main.c $(RUN_SRC) $(EXPLORE_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(CAMPAIGN_SRC) \
+SNAG_SRC = inject/main.c $(RUN_SRC) $(CONTROL_SRC) $(EXPLORE_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(CAMPAIGN_SRC) \
 	$(LESSON_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
 SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
@@ -67,18 +68,19 @@ LESSON_SERVER_SRC = $(addprefix inject/lesson/server/,main.c tell.c create.c cli
 LESSON_ORIGINAL_SRC = inject/lesson/server/original.c
 
 # Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
-UNIT_TESTS = harness engine plan drain run trace lesson symbols sites oracle listener listener_policy listener_thread \
+UNIT_TESTS = harness engine plan rulebook drain run trace lesson symbols sites oracle listener listener_policy listener_thread \
 	listener_sweep $(SHIM_TESTS)
 TEST_engine = $(ENGINE_SRC)
 TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
+TEST_rulebook = inject/run/rulebook.c $(ENGINE_SRC) $(PLAN_SRC)
 TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
-TEST_run = $(filter-out inject/main.c,$(SNAG_SRC))
+TEST_run = $(filter-out inject/main.c,$(SNAG_SRC)) $(LISTENER_SRC)
 TEST_sites = $(ENGINE_SRC) $(PLAN_SRC) $(SITES_SRC)
 TEST_symbols = $(ENGINE_SRC) $(PLAN_SRC) $(SYMBOLS_SRC)
 TEST_oracle = inject/explore/oracle.c inject/explore/case.c inject/report/escape.c inject/run/verdict.c \
 	inject/plan/names.c $(ENGINE_SRC)
 TEST_trace = $(ENGINE_SRC) $(PLAN_SRC) $(SITES_SRC) $(DECODE_SRC) inject/trace/address.c inject/trace/strace.c
-TEST_lesson = $(filter-out inject/main.c,$(SNAG_SRC))
+TEST_lesson = $(filter-out inject/main.c,$(SNAG_SRC)) $(LISTENER_SRC)
 LISTENER_TESTS = listener listener_policy listener_thread listener_sweep
 LISTENER_TEST_SRC = $(LISTENER_SRC) tests/unit/listener_world.c tests/unit/listener_faults.c
 TEST_listener = $(LISTENER_TEST_SRC)
@@ -102,7 +104,7 @@ LIBS_tiny_asan = -fsanitize=address
 # Shell tests: each file is run in a process of its own by tests/run.
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
-	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/explore_test.sh \
+	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/ctl_test.sh tests/cli/session_test.sh tests/cli/explore_test.sh \
 	tests/cli/squeeze_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh tests/cli/callsites_test.sh \
 	tests/cli/lesson_test.sh
 PAGE_TESTS = tests/pages/lesson_pages_test.sh
@@ -281,7 +283,8 @@ pic_objects = $(patsubst %,$(B)/pic/%.o,$(basename $1))
 link = $(CC) $(SAN_LINK) $(SNAG_LDFLAGS) $(CFLAGS) $(LDFLAGS)
 
 $(B)/obj/inject/lesson/embed.o: $(LESSON_FILES)
-$(B)/snag: $(call objects,$(SNAG_SRC))
+# With our own listener for the control socket.
+$(B)/snag: $(call objects,$(SNAG_SRC)) $(B)/libevconnlistener.a
 	$(call say,LD,$@)
 	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS)) $(SITES_LIBS) $(LDLIBS)
 

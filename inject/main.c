@@ -11,10 +11,12 @@
  *
  *     plan/                         plan text -> rules: parser, errors with a caret, `snag check`, `snag faults`
  *
- *     run/run.c                     cmd_run(), cmd_trace(): `snag run` and `snag trace`, from here to session_run()
+ *     run/run.c                     cmd_run(), cmd_trace(), cmd_session(), from here to session_run()
  *     run/options.c, escape.c       its command line
  *     run/session.c                 a run: makes everything, runs the loop, reports
  *     run/steps.c, events.c         what happens next; what a record of the shim means
+ *     run/rulebook.c, command.c     the rules of a session, and how they change; what `snag ctl` may ask of it
+ *     run/environment.c             what gets a server that is started elsewhere into a session
  *     run/backend.h, preload.c      the seam to what puts faults into a server, and LD_PRELOAD behind it
  *     run/reach.c, attach.c         can the shim get into a program: looked at before, proved after
  *     run/unseen.c                  what it does past the shim: io_uring, accepts of its own
@@ -44,6 +46,9 @@
  *     explore/folder.c, accepted.c  what is kept of it; --baseline
  *     explore/replay.c, diff.c      cmd_replay(), cmd_diff()
  *     explore/squeeze.c             cmd_squeeze(): a running server, without anything in it;  watchdog.c  gives back
+ *     control/ctl.c                 cmd_ctl(): `snag ctl`
+ *     control/found.c, frame.h      the sessions that there are, and asking one; what goes over the socket
+ *     control/server.c              the socket's other end, on our own evconnlistener (listener/)
  *
  *     trace/drain.c                 the rings on the board -> records, in order
  *     trace/jsonl.c, address.c      records -> JSON Lines; socket addresses as text
@@ -73,6 +78,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/ctl.h"
 #include "explore/explore.h"
 #include "explore/squeeze.h"
 #include "lesson/lesson.h"
@@ -94,6 +100,8 @@ static const struct subcommand {
     {"diff", "compare two explorations", cmd_diff},
     {"squeeze", "take the free descriptors of a running server away for a while", cmd_squeeze},
     {"trace", "start a server, and print its calls as they happen", cmd_trace},
+    {"ctl", "change the plan of a server that runs under snag, and look at it", cmd_ctl},
+    {"session", "begin a session that a server started elsewhere can join", cmd_session},
     {"report", "sum up a trace: rules, calls, the life of each socket", cmd_report},
     {"lesson", "show what happens inside a listener, step by step", cmd_lesson},
     {"check", "say in words what a plan will do", cmd_check},

@@ -118,7 +118,7 @@ static void record_call(struct hook *hook, int ret, int error, const void *addre
     event->arg = hook->arg;
     event->t_ns = begin;
     event->dur_ns = end - begin;
-    event->rule = hook->decision.rule ? (uint16_t)(hook->decision.index + 1) : 0;
+    event->rule = hook->decision.rule ? (uint16_t)hook->decision.rule->number : 0;
     event->nth = hook->decision.rule ? hook->decision.nth : 0;
     event->site = site;
     record_end(event, position);

@@ -26,19 +26,19 @@ static struct stack *scene_site(const struct scene *scene)
     return hook_site((struct hook *)(uintptr_t)scene); /* it remembers what it found */
 }
 
-static _Atomic uint32_t *scene_counter(const struct scene *scene, uint32_t rule, enum rule_scope scope)
+static _Atomic uint64_t *scene_counter(const struct scene *scene, uint32_t slot, enum rule_scope scope)
 {
     const struct stack *stack;
     switch (scope) {
     case PER_PROCESS:
-        return &session_process()->ordinals[rule];
+        return &session_process()->ordinals[slot];
     case PER_THREAD:
-        return &session_thread()->ordinals[rule];
+        return &session_thread()->ordinals[slot];
     case PER_FD:
-        return session_fd_ordinal(rule, scene->fd);
+        return session_fd_ordinal(slot, scene->fd);
     case PER_SITE:
         stack = scene_site(scene);
-        return stack ? board_site_ordinal(snag_board, rule, site_index(stack)) : NULL;
+        return stack ? board_site_ordinal(snag_board, slot, site_index(stack)) : NULL;
     case PER_TREE:
         break;
     }
@@ -140,22 +140,23 @@ static uint64_t scene_now(const struct scene *scene)
  * when something was freed since the last count.  A call that makes two descriptors needs room for both.  ENFILE counts
  * open files, of which dup2 over a descriptor frees one, though the descriptor itself is taken again at once.
  */
-__attribute__((noinline)) static bool count_room(const struct scene *scene, uint32_t rule)
+__attribute__((noinline)) static bool count_room(const struct scene *scene, const struct scene_room *room)
 {
     struct process *process = session_process();
-    struct strike *strike = &process->strikes[rule];
+    struct strike *strike = &process->strikes[room->slot];
     uint32_t capacity = atomic_load_explicit(&strike->open, memory_order_relaxed), high = strike->high;
     uint32_t frees = atomic_load_explicit(&process->frees, memory_order_relaxed);
     uint32_t needed = call_info(scene->call)->traits & PAIR ? 2 : 1;
-    if (capacity == 0) {
+    if (capacity == 0 || strike->serial != room->serial) {
         atomic_store_explicit(&process->struck, true, memory_order_relaxed);
+        strike->serial = room->serial;
         strike->high = 0;
         strike->frees = frees;
         strike->replaced = atomic_load_explicit(&process->replaced, memory_order_relaxed);
         atomic_store_explicit(&strike->open, fds_count_open(&strike->high) + 1, memory_order_relaxed);
         return false;
     }
-    if (board_rules(snag_board)[rule].error == ENFILE) {
+    if (room->error == ENFILE) {
         high = 0; /* files are counted whatever their numbers */
         capacity += atomic_load_explicit(&process->replaced, memory_order_relaxed) - strike->replaced;
     }
@@ -166,17 +167,17 @@ __attribute__((noinline)) static bool count_room(const struct scene *scene, uint
 }
 
 /* The usual answer, with a server that does nothing but try again, is that nothing was freed. */
-static bool scene_room(const struct scene *scene, uint32_t rule, bool firing)
+static bool scene_room(const struct scene *scene, const struct scene_room *room)
 {
     struct process *process = session_process();
-    struct strike *strike = &process->strikes[rule];
+    struct strike *strike = &process->strikes[room->slot];
     uint32_t capacity = atomic_load_explicit(&strike->open, memory_order_relaxed);
     uint32_t frees = atomic_load_explicit(&process->frees, memory_order_relaxed);
-    if (!firing && capacity)
+    if (!room->firing && capacity)
         atomic_store_explicit(&strike->open, 0, memory_order_relaxed);
-    if (!firing || (capacity && frees == strike->frees))
+    if (!room->firing || (capacity && frees == strike->frees && strike->serial == room->serial))
         return false;
-    return count_room(scene, rule);
+    return count_room(scene, room);
 }
 
 const struct scene_ops hook_scene_ops = {

@@ -23,11 +23,11 @@ const volatile unsigned char *snag_wanted = nothing_wanted;
 
 __attribute__((visibility("hidden"))) unsigned char snag_syscalls[512];
 
-/* These two never move once a session is attached; what they point to is emptied in a forked child. */
+/* What these point to never moves once it is there, and is emptied in a forked child. */
 struct process *snag_process;
-static _Atomic uint32_t *fd_ordinals;          /* FD_MAX of them for each rule that counts by descriptor */
-static unsigned char fd_ordinals_of[RULE_MAX]; /* the rule's place there, plus 1 */
-static uint32_t fd_rules;
+static _Atomic(_Atomic uint64_t *)
+    fd_ordinals[RULE_MAX];        /* by slot: FD_MAX of them, once a rule there counts by descriptor */
+static _Atomic uint32_t fd_slots; /* slots that may have some */
 
 __thread struct thread snag_thread;
 
@@ -119,11 +119,30 @@ void session_begin_thread(void)
     snag_thread.epoch = atomic_load_explicit(&snag_process->epoch, memory_order_relaxed);
 }
 
-_Atomic uint32_t *session_fd_ordinal(uint32_t rule, int fd)
+/* Two threads may come here at once: the memory of the one that is late goes back. */
+static _Atomic uint64_t *map_fd_ordinals(uint32_t slot)
 {
-    if (!fd_ordinals || fd_ordinals_of[rule] == 0 || fd < 0 || fd >= FD_MAX)
+    size_t size = FD_MAX * sizeof(uint64_t);
+    _Atomic uint64_t *mine = map_wiped(size), *none = NULL;
+    if (!mine)
         return NULL;
-    return &fd_ordinals[(size_t)(fd_ordinals_of[rule] - 1) * FD_MAX + (size_t)fd];
+    uint32_t slots = atomic_load(&fd_slots);
+    while (slots <= slot && !atomic_compare_exchange_weak(&fd_slots, &slots, slot + 1))
+        ;
+    if (atomic_compare_exchange_strong(&fd_ordinals[slot], &none, mine))
+        return mine;
+    raw2(SYS_munmap, raw_pointer(mine), (long)size);
+    return none;
+}
+
+_Atomic uint64_t *session_fd_ordinal(uint32_t slot, int fd)
+{
+    if (fd < 0 || fd >= FD_MAX)
+        return NULL;
+    _Atomic uint64_t *ordinals = atomic_load(&fd_ordinals[slot]);
+    if (!ordinals)
+        ordinals = map_fd_ordinals(slot);
+    return ordinals ? &ordinals[fd] : NULL;
 }
 
 bool session_in_vfork_child(void)
@@ -134,32 +153,34 @@ bool session_in_vfork_child(void)
 
 void session_forget_fds(unsigned first, unsigned last)
 {
-    if (!fd_ordinals || first >= FD_MAX)
+    uint32_t slots = atomic_load(&fd_slots);
+    if (slots == 0 || first >= FD_MAX)
         return;
     if (last >= FD_MAX)
         last = FD_MAX - 1;
-    for (uint32_t i = 0; i < fd_rules; i++)
-        for (unsigned fd = first; fd <= last; fd++) {
+    for (uint32_t i = 0; i < slots; i++) {
+        _Atomic uint64_t *ordinals = atomic_load(&fd_ordinals[i]);
+        for (unsigned fd = first; ordinals && fd <= last; fd++) {
             /* Looked at before it is written: pages that were never counted on stay without memory. */
-            _Atomic uint32_t *ordinal = &fd_ordinals[(size_t)i * FD_MAX + fd];
+            _Atomic uint64_t *ordinal = &ordinals[fd];
             if (atomic_load_explicit(ordinal, memory_order_relaxed) == 0)
                 continue;
             if (session_in_vfork_child()) /* it closes descriptors of its own */
                 return;
             atomic_store_explicit(ordinal, 0, memory_order_relaxed);
         }
+    }
 }
 
-/* Memory for per=fd, if a rule counts so. */
+/* Memory for per=fd, for the rules that count so: before the process gets into a sandbox.  A plan that changes is no harm. */
 static bool prepare_fd_ordinals(struct board *board)
 {
-    for (uint32_t i = 0; i < board->rule_count; i++)
-        if (board_rules(board)[i].scope == PER_FD)
-            fd_ordinals_of[i] = (unsigned char)++fd_rules;
-    if (fd_rules == 0)
-        return true;
-    fd_ordinals = map_wiped((size_t)fd_rules * FD_MAX * sizeof *fd_ordinals);
-    return fd_ordinals != NULL;
+    uint32_t stamp = atomic_load(&board->plan_stamp);
+    const struct rule *rules = board_rules(board, stamp);
+    for (uint32_t i = 0; i < board->rule_counts[stamp % PLANS]; i++)
+        if (rules[i].scope == PER_FD && !session_fd_ordinal(rules[i].slot, 0))
+            return false;
+    return true;
 }
 
 /* The one thing the shim ever says: it could not do what the environment asks for, so there are no faults here. */

@@ -21,6 +21,7 @@
 /* What a rule's EMFILE or ENFILE found when it first struck in this process; see scene_room(). */
 struct strike {
     _Atomic uint32_t open; /* descriptors that were open, plus 1; 0: it has not struck */
+    uint32_t serial;       /* of the rule: another's strike is none */
     uint32_t high;         /* numbers from here on count as taken */
     uint32_t frees;        /* process.frees at the last count that found no room */
     uint32_t replaced;     /* process.replaced when it struck */
@@ -32,9 +33,9 @@ struct process {
     _Atomic uint32_t epoch;              /* unique among the processes of the session */
     _Atomic uint32_t frees;              /* descriptors freed so far: a hint that counting again pays */
     _Atomic uint32_t replaced;           /* of these, those that dup2 gave away again at once */
-    _Atomic uint32_t ordinals[RULE_MAX]; /* per=process */
+    _Atomic uint64_t ordinals[RULE_MAX]; /* per=process, by slot */
     _Atomic bool struck;                 /* some strike below has been set */
-    struct strike strikes[RULE_MAX];
+    struct strike strikes[RULE_MAX];     /* by slot */
 };
 
 /* Of this thread.  `epoch` differs from the process's in a new thread and after fork: then the rest is void. */
@@ -44,7 +45,7 @@ struct thread {
     struct ring *ring; /* NULL: it uses the shared one */
     uint32_t tries;    /* records without a ring of its own */
     struct fallback fallback;
-    _Atomic uint32_t ordinals[RULE_MAX]; /* per=thread */
+    _Atomic uint64_t ordinals[RULE_MAX]; /* per=thread, by slot */
 };
 
 /* The board; NULL without a session. */
@@ -107,8 +108,11 @@ static inline void session_break(unsigned want)
         snag_thread.fallback.error = 0;
 }
 
-/* The counter of per=fd for RULE and FD in this process; NULL if FD is too high to be counted. */
-_Atomic uint32_t *session_fd_ordinal(uint32_t rule, int fd);
+/*
+ * The counter of per=fd for rules of SLOT and FD in this process; NULL if FD is too high to be counted.  For the rules that
+ * the session began with the memory is there since the start; for the first rule of a slot that comes later this maps it.
+ */
+_Atomic uint64_t *session_fd_ordinal(uint32_t slot, int fd);
 
 /* Forgets the per=fd counters of descriptors FIRST to LAST: they are being closed. */
 void session_forget_fds(unsigned first, unsigned last);

@@ -19,13 +19,13 @@ static uint64_t align_page(uint64_t offset)
 static void lay_out(struct board *board, uint32_t ring_count)
 {
     board->rules_at = align_line(sizeof *board);
-    board->tallies_at = align_line(board->rules_at + RULE_MAX * sizeof(struct rule));
-    board->strings_at = align_line(board->tallies_at + RULE_MAX * sizeof(struct tally));
-    board->modules_at = align_page(board->strings_at + BOARD_STRINGS);
+    board->tallies_at = align_line(board->rules_at + (uint64_t)PLANS * RULE_MAX * sizeof(struct rule));
+    board->strings_at = align_line(board->tallies_at + TALLY_MAX * sizeof(struct tally));
+    board->modules_at = align_page(board->strings_at + (uint64_t)PLANS * BOARD_STRINGS);
     board->stacks_at = align_page(board->modules_at + MODULE_MAX * sizeof(struct module));
     board->ranges_at = align_page(board->stacks_at + STACK_MAX * sizeof(struct stack));
     board->site_ordinals_at = align_page(board->ranges_at + RANGE_MAX * sizeof(struct range));
-    board->rings_at = align_page(board->site_ordinals_at + (uint64_t)RULE_MAX * STACK_MAX * sizeof(uint32_t));
+    board->rings_at = align_page(board->site_ordinals_at + (uint64_t)RULE_MAX * STACK_MAX * sizeof(uint64_t));
     board->ring_count = ring_count;
     board->size = board->rings_at + ring_count * sizeof(struct ring);
 }
@@ -45,30 +45,55 @@ size_t board_sites_at(void)
 }
 
 /* Calls that free descriptors matter to rules that count by descriptor and to those that run out of them. */
-static void set_wanted(struct board *board, const struct rule *rule)
+static void add_wanted(unsigned char wanted[256], const struct rule *rule)
 {
     for (enum call call = 0; call < CALL_COUNT; call++)
         if (rule_names(rule, call))
-            board->wanted[call] |= WANT_RULE;
+            wanted[call] |= WANT_RULE;
     /* accept4's EINVAL is said again to the accept that a program falls back to. */
     if (rule_names(rule, CALL_accept4) && (rule->actions & ACT_FAIL) && rule->error == EINVAL)
-        board->wanted[CALL_accept] |= WANT_RULE;
+        wanted[CALL_accept] |= WANT_RULE;
     if (rule_exhausts(rule) || rule->scope == PER_FD) {
-        board->wanted[CALL_close] |= WANT_FREES;
-        board->wanted[CALL_dup2] |= WANT_FREES;
-        board->wanted[CALL_dup3] |= WANT_FREES;
-        board->wanted[WANTED_FREES] |= WANT_FREES;
+        wanted[CALL_close] |= WANT_FREES;
+        wanted[CALL_dup2] |= WANT_FREES;
+        wanted[CALL_dup3] |= WANT_FREES;
+        wanted[WANTED_FREES] |= WANT_FREES;
     }
 }
 
 /* What a program does not do between an accept4 that failed and the accept that it falls back to. */
-static void set_wanted_breaks(struct board *board)
+static void add_wanted_breaks(unsigned char wanted[256])
 {
     static const enum call breaks[] = {CALL_listen,     CALL_close,       CALL_dup2,        CALL_dup3,
                                        CALL_poll,       CALL_ppoll,       CALL_select,      CALL_pselect,
                                        CALL_epoll_wait, CALL_epoll_pwait, CALL_epoll_pwait2};
     for (size_t i = 0; i < sizeof breaks / sizeof breaks[0]; i++)
-        board->wanted[breaks[i]] |= WANT_BREAK;
+        wanted[breaks[i]] |= WANT_BREAK;
+}
+
+enum { WANTED_BY_PLAN = WANT_RULE | WANT_FREES | WANT_BREAK };
+
+static void plan_wanted(unsigned char wanted[256], const struct rule_set *set)
+{
+    memset(wanted, 0, 256);
+    for (uint32_t i = 0; i < set->count; i++)
+        add_wanted(wanted, &set->rules[i]);
+    if (wanted[CALL_accept] & WANT_RULE)
+        add_wanted_breaks(wanted);
+}
+
+/*
+ * The bits of board->wanted are read while they are written: each is stored once, as it will be.  In a session with call
+ * sites, what has records has them.
+ */
+static void set_wanted(struct board *board, unsigned call, unsigned bits)
+{
+    volatile unsigned char *wanted = &board->wanted[call];
+    bits &= ~(unsigned)WANT_SITE;
+    if (board->sites && (bits & (WANT_RULE | WANT_RECORD)))
+        bits |= WANT_SITE;
+    if (*wanted != bits)
+        *wanted = (unsigned char)bits;
 }
 
 void board_watch_ready(struct board *board, bool on)
@@ -85,27 +110,83 @@ void board_watch_ready(struct board *board, bool on)
     *frees = (unsigned char)(on ? *frees | WANT_READY : *frees & ~WANT_READY);
 }
 
+/* A place in the strings of a plan, as it is on the board. */
+static uint32_t string_at(uint32_t offset, uint32_t stamp)
+{
+    return offset == STRING_NONE ? STRING_NONE : offset + stamp % PLANS * BOARD_STRINGS;
+}
+
+/* Writes SET where the plan with STAMP goes.  Byte 0 of each strings stays 0, and so does the very last. */
+static void write_plan(struct board *board, uint32_t stamp, const struct rule_set *set)
+{
+    struct rule *rules = board_rules(board, stamp);
+    memcpy(rules, set->rules, set->count * sizeof set->rules[0]);
+    for (uint32_t i = 0; i < set->count; i++) {
+        uint32_t *strings[] = {&rules[i].path, &rules[i].comm, &rules[i].thread, &rules[i].label, &rules[i].text};
+        for (size_t j = 0; j < sizeof strings / sizeof strings[0]; j++)
+            *strings[j] = string_at(*strings[j], stamp);
+    }
+    memcpy((char *)board + board->strings_at + (size_t)(stamp % PLANS) * BOARD_STRINGS, set->strings,
+           set->strings_size);
+    board->rule_counts[stamp % PLANS] = set->count;
+}
+
+static bool fits(const struct rule_set *set)
+{
+    return set->count <= RULE_MAX && set->strings_size <= BOARD_STRINGS && set->pattern_count <= PATTERN_MAX;
+}
+
+/* Makes RULE's tally one that has counted nothing, if it was another rule's. */
+static void take_tally(struct board *board, const struct rule *rule)
+{
+    struct tally *tally = board_tally(board, rule->tally);
+    uint64_t tag = tally_tag(rule->serial);
+    if (rule->serial == 0 || atomic_load(&tally->matched) >> TALLY_BITS == tag >> TALLY_BITS)
+        return;
+    atomic_store(&tally->matched, tag);
+    atomic_store(&tally->injected, tag);
+    atomic_store(&tally->missed, tag);
+    atomic_store(&tally->yielded, tag);
+}
+
+int board_publish(struct board *board, const struct rule_set *set)
+{
+    unsigned char wanted[256];
+    uint32_t stamp = atomic_load_explicit(&board->plan_stamp, memory_order_relaxed) + 1;
+    if (!fits(set))
+        return -1;
+    plan_wanted(wanted, set);
+    atomic_store_explicit(&board->plan_next, stamp, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst); /* who sees anything of what comes now sees plan_next too */
+    for (uint32_t i = 0; i < set->count; i++)
+        take_tally(board, &set->rules[i]);
+    write_plan(board, stamp, set);
+    for (unsigned i = 0; i < sizeof wanted; i++)
+        set_wanted(board, i, board->wanted[i] | wanted[i]);
+    atomic_store_explicit(&board->plan_stamp, stamp, memory_order_seq_cst);
+    for (unsigned i = 0; i < sizeof wanted; i++)
+        set_wanted(board, i, (board->wanted[i] & ~(unsigned)WANTED_BY_PLAN) | wanted[i]);
+    return 0;
+}
+
 struct board *board_make(void *memory, size_t size, const struct rule_set *set, uint64_t start_ns)
 {
     struct board *board = memory;
     lay_out(board, BOARD_RINGS);
-    if (size < board->size || set->count > RULE_MAX || set->strings_size > BOARD_STRINGS ||
-        set->pattern_count > PATTERN_MAX)
+    if (size < board->size || !fits(set))
         return NULL;
     board->format = BOARD_FORMAT;
     board->header_size = sizeof *board;
     board->seed = set->seed;
     board->start_ns = start_ns;
-    board->rule_count = set->count;
     board->sites = set->sites;
-    board->pattern_count = set->pattern_count;
-    board->strings_size = set->strings_size ? set->strings_size : 1;
-    memcpy(board_rules(board), set->rules, set->count * sizeof set->rules[0]);
-    memcpy((char *)memory + board->strings_at, set->strings, set->strings_size);
-    for (uint32_t i = 0; i < set->count; i++)
-        set_wanted(board, &set->rules[i]);
-    if (board->wanted[CALL_accept] & WANT_RULE)
-        set_wanted_breaks(board);
+    atomic_store(&board->pattern_count, set->pattern_count);
+    write_plan(board, 0, set);
+    for (uint32_t i = 0; i < set->count; i++) {
+        board_rules(board, 0)[i].slot = i;
+        board_rules(board, 0)[i].number = set->rules[i].tally + 1;
+    }
+    plan_wanted(board->wanted, set);
     atomic_store(&board_ring(board, RING_SHARED)->owner, 1);
     atomic_thread_fence(memory_order_release);
     board->magic = BOARD_MAGIC;
@@ -117,7 +198,7 @@ static bool rule_in_bounds(const struct board *board, const struct rule *rule)
 {
     const uint32_t strings[] = {rule->path, rule->comm, rule->thread, rule->label, rule->text};
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
-        if (strings[i] >= board->strings_size)
+        if (strings[i] >= PLANS * BOARD_STRINGS)
             return false;
     if ((rule->filters & IF_CALLER) && rule->caller_pattern >= board->pattern_count)
         return false;
@@ -125,7 +206,7 @@ static bool rule_in_bounds(const struct board *board, const struct rule *rule)
         return false;
     if (rule_needs_site(rule) && !board->sites)
         return false;
-    return rule->tally < RULE_MAX && rule->scope <= PER_SITE;
+    return rule->tally < TALLY_MAX && rule->slot < RULE_MAX && rule->scope <= PER_SITE;
 }
 
 static bool terminated(const char *text, size_t size)
@@ -154,17 +235,21 @@ const char *board_fault(const void *memory, size_t size)
         return "damaged: offsets";
     if (board->size > size)
         return "truncated";
-    if (board->rule_count > RULE_MAX || board->pattern_count > PATTERN_MAX || board->strings_size == 0 ||
-        board->strings_size > BOARD_STRINGS || board->lease_at > sizeof *board - sizeof(uint32_t) ||
+    if (board->pattern_count > PATTERN_MAX || board->lease_at > sizeof *board - sizeof(uint32_t) ||
         board->lease_at % sizeof(uint32_t) != 0)
         return "damaged: counts";
+    for (uint32_t i = 0; i < PLANS; i++)
+        if (board->rule_counts[i] > RULE_MAX)
+            return "damaged: counts";
     const char *base = memory;
-    if (base[board->strings_at] != 0 || base[board->strings_at + board->strings_size - 1] != 0 ||
+    if (base[board->strings_at] != 0 || base[board->strings_at + (uint64_t)PLANS * BOARD_STRINGS - 1] != 0 ||
         !terminated(board->board_path, sizeof board->board_path) ||
         !terminated(board->shim_path, sizeof board->shim_path))
         return "damaged: strings";
-    for (uint32_t i = 0; i < board->rule_count; i++)
-        if (!rule_in_bounds(board, (const struct rule *)(const void *)(base + board->rules_at) + i))
-            return "damaged: a rule";
+    for (uint32_t plan = 0; plan < PLANS; plan++)
+        for (uint32_t i = 0; i < board->rule_counts[plan]; i++)
+            if (!rule_in_bounds(board,
+                                (const struct rule *)(const void *)(base + board->rules_at) + plan * RULE_MAX + i))
+                return "damaged: a rule";
     return NULL;
 }

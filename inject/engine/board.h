@@ -3,7 +3,7 @@
  *
  * One file, mapped by everybody, at any address: it holds offsets and indices, never pointers.
  *
- *     struct board | rules[rule_count] | tallies[RULE_MAX] | strings
+ *     struct board | rules[PLANS][RULE_MAX] | tallies[TALLY_MAX] | strings[PLANS]
  *         | modules[MODULE_MAX] | stacks[STACK_MAX] | ranges[RANGE_MAX] | site_ordinals[RULE_MAX][STACK_MAX]
  *         | ring[ring_count]
  *
@@ -12,6 +12,12 @@
  * The command line makes it, fills it, seals it (magic last) and reads the rings; the shim attaches to it.  Functions
  * here do no I/O and no malloc, and take no lock; where to get the memory from is the caller's business (run/ maps a
  * file, the tests use plain memory).
+ *
+ * The plan may be changed while targets decide by it.  There is room for PLANS: one is in force, and the next is written
+ * where the oldest was, whole, and then takes its place by one store of plan_stamp.  A thread that began to decide and was
+ * held up for PLANS - 1 changes may find its plan being overwritten; plan_next, which is raised before the first byte
+ * changes, tells it so.
+ * See board_publish() for who writes, decide.c for who reads.
  */
 #ifndef SNAG_BOARD_H
 #define SNAG_BOARD_H
@@ -31,6 +37,7 @@
 enum {
     BOARD_FORMAT = 2,
     BOARD_STRINGS = 65536, /* bytes for all strings of a plan */
+    PLANS = 8,             /* plans that there is room for; a power of two */
     BOARD_RINGS = 128,
     BOARD_PATH_MAX = 256,     /* a path on the board, terminator included */
     BOARD_NAMESPACE_MAX = 32, /* the name of a namespace, zeros up to its end included */
@@ -63,10 +70,9 @@ struct board {
     uint32_t counts_ticks;
     uint64_t origin_ticks, origin_ns;
 
-    uint32_t rule_count, ring_count;
+    uint32_t ring_count;
     uint64_t rules_at, tallies_at, strings_at, rings_at; /* offsets from the start of the board */
     uint64_t modules_at, stacks_at, ranges_at, site_ordinals_at;
-    uint32_t strings_size;
     uint32_t sites;      /* 1: the session has call sites, so the shim loads libunwind */
     int32_t session_pid; /* snag's, as snag sees itself */
 
@@ -98,9 +104,12 @@ struct board {
     /* Written by snag, read at each decision. */
     _Alignas(64) _Atomic uint32_t paused; /* rules neither count nor fire */
     _Atomic uint32_t rings_ready;         /* rings whose memory is sure to be there; the others must not be touched */
-    _Atomic uint32_t pattern_count;       /* patterns of the plan: what module.resolved goes up to */
+    _Atomic uint32_t pattern_count;       /* patterns of the session: what module.resolved goes up to */
     _Atomic uint32_t range_count;         /* ranges that are written */
     _Atomic uint32_t range_generation;    /* changes when a module was resolved: marks made before are void */
+    _Atomic uint32_t plan_stamp;          /* of the plan in force; each change adds 1 */
+    _Atomic uint32_t plan_next;           /* the stamp of the last plan that was begun to be written */
+    uint32_t rule_counts[PLANS];          /* of the plan with each stamp, modulo PLANS */
 };
 
 /* What a plan compiles to, before it is on a board. */
@@ -146,12 +155,36 @@ const char *board_fault(const void *memory, size_t size);
 void board_watch_ready(struct board *board, bool on);
 
 /*
+ * Puts the plan SET in force, in the place of the one that is; its seed and its tallies are not looked at.  What its rules
+ * must have besides what plan_compile() gives: number, serial, slot, tally, since_ns, where a rule that stays keeps what
+ * it had.  One that is new, or is to begin anew, has a serial of its own and a tally that is no other rule's; the tally, at
+ * RULE_MAX or above, is made to begin at zero.
+ *
+ * Atomic for who decides: each decision is that of one plan.  Bits of `wanted` are set before and cleared after, so that
+ * each call that begins after the return is decided by SET, and calls that SET does not name cost nothing again.  For snag
+ * alone, from one thread; the board may be in use.  Returns -1, with nothing done, if SET is too large.
+ */
+int board_publish(struct board *board, const struct rule_set *set);
+
+/*
  * The parts of a board.  Indices must be in range; strings are terminated; STRING_NONE gives "".  These are on the way
  * of each intercepted call, so they are inline.
  */
-static inline struct rule *board_rules(struct board *board)
+
+/* The rules of the plan with STAMP. */
+static inline struct rule *board_rules(struct board *board, uint32_t stamp)
 {
-    return (struct rule *)(void *)((char *)board + board->rules_at);
+    return (struct rule *)(void *)((char *)board + board->rules_at) + (size_t)(stamp % PLANS) * RULE_MAX;
+}
+
+/*
+ * Whether what was read of the plan with STAMP until now is sound: none of it has been overwritten.  Reading comes first,
+ * then this, and only then may anything be done on the strength of it.
+ */
+static inline bool board_holds(struct board *board, uint32_t stamp)
+{
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&board->plan_next, memory_order_relaxed) - stamp < PLANS;
 }
 
 static inline struct tally *board_tally(struct board *board, uint32_t index)
@@ -185,10 +218,10 @@ static inline struct range *board_range(struct board *board, uint32_t index)
     return (struct range *)(void *)((char *)board + board->ranges_at) + index;
 }
 
-/* The counter of per=site for rule RULE and the stack at index STACK: equal for all processes. */
-static inline _Atomic uint32_t *board_site_ordinal(struct board *board, uint32_t rule, uint32_t stack)
+/* The counter of per=site for rules of SLOT and the stack at index STACK: equal for all processes. */
+static inline _Atomic uint64_t *board_site_ordinal(struct board *board, uint32_t slot, uint32_t stack)
 {
-    return (_Atomic uint32_t *)(void *)((char *)board + board->site_ordinals_at) + (size_t)rule * STACK_MAX + stack;
+    return (_Atomic uint64_t *)(void *)((char *)board + board->site_ordinals_at) + (size_t)slot * STACK_MAX + stack;
 }
 
 /* From linux/futex.h, which older systems' headers may lack in part. */

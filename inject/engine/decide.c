@@ -1,12 +1,22 @@
 /*
  * Order matters here and is a promise (the plan language states it): filters, then the ordinal of every matching rule,
  * also of those behind the one that acts, then when, prob, times; the first rule that triggers acts.
+ *
+ * The plan may be replaced, and its memory written anew, while a thread is in here; it may sleep for minutes between any
+ * two instructions.  Rules are read where they are, and before something is done by what they say (a count, an action)
+ * board_holds() is asked whether it was still theirs; at the end once more, for what was not done.  A counter that belongs
+ * to another rule by now is not touched (struct tally, next_of()).  Where the plan turns out to be gone, the decision begins
+ * again by the one that is in force; `passed` remembers which rules have counted this call, so that none counts it twice,
+ * and those that are gone get it taken back.  What acts after the decision is a copy.
  */
 #include "decide.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* No plan is changed that often while one call is decided: the board is damaged, and must not hold up the target. */
+enum { AGAIN_MAX = 10000 };
 
 /* Filters with more to remember than the usual call should make room for on its stack. */
 #define RARE __attribute__((noinline))
@@ -145,6 +155,8 @@ RARE static bool window_matches(struct board *board, const struct rule *rule, co
     uint64_t from = rule->after_start ? board->start_ns : atomic_load_explicit(&board->ready_ns, memory_order_relaxed);
     if (from == 0)
         return false;
+    if (from < rule->since_ns && !rule->after_start)
+        from = rule->since_ns;
     uint64_t since = scene->ops->now(scene) - from;
     return since >= rule->after_ns && since - rule->after_ns < rule->for_ns;
 }
@@ -203,60 +215,136 @@ static bool rule_matches(struct board *board, const struct rule *rule, const str
     return !(filters & IF_PENDING) || scene->ops->pending(scene);
 }
 
-/* Advances the ordinal of rule INDEX and returns it; 0 if the call can't be counted. */
-static uint32_t next_ordinal(struct board *board, const struct rule *rule, uint32_t index, const struct scene *scene)
-{
-    uint64_t nth;
-    uint64_t matched = atomic_fetch_add_explicit(&board_tally(board, rule->tally)->matched, 1, memory_order_relaxed);
-    if (rule->scope == PER_TREE) {
-        nth = matched + 1;
-    } else {
-        _Atomic uint32_t *counter = scene->ops->counter(scene, index, (enum rule_scope)rule->scope);
-        if (!counter)
-            return 0;
-        nth = (uint64_t)atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) + 1;
-    }
-    return nth > UINT32_MAX ? UINT32_MAX : (uint32_t)nth;
-}
+/* What counting a call needs of a rule. */
+struct counted {
+    uint32_t tally, slot, serial, nth;
+    uint32_t pass; /* the last in which the rule was there */
+};
 
-/* Takes one of the rule's times=; exact under threads, for the count never passes the limit. */
-static bool take_time(struct board *board, const struct rule *rule)
+/* The rules that have counted the call so far; how often the decision began again. */
+struct passed {
+    struct counted *rules; /* one more than may be counted */
+    uint32_t count, again;
+};
+
+/* Rules for which the usual way has room; plans with more, and those that change, take another (decide_at_length()). */
+enum { FEW = 4 };
+
+/*
+ * Adds DELTA to WORD of a tally, if that is still a word of the rule with SERIAL.  *BEFORE is the count that it had.  Those
+ * of serial 0 are never anybody else's, and for them this is one instruction.
+ */
+static bool tally_add(_Atomic uint64_t *word, uint32_t serial, int64_t delta, uint64_t *before)
 {
-    _Atomic uint64_t *injected = &board_tally(board, rule->tally)->injected;
-    if (rule->times == UINT64_MAX) {
-        atomic_fetch_add_explicit(injected, 1, memory_order_relaxed);
+    uint64_t tag = tally_tag(serial), limit = tally_tag(1);
+    if (serial == 0) {
+        *before = atomic_fetch_add_explicit(word, (uint64_t)delta, memory_order_relaxed);
         return true;
     }
-    uint64_t count = atomic_load_explicit(injected, memory_order_relaxed);
-    while (count < rule->times)
-        if (atomic_compare_exchange_weak_explicit(injected, &count, count + 1, memory_order_relaxed,
+    uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
+    do {
+        if (value - tag >= limit)
+            return false;
+        *before = value - tag;
+    } while (!atomic_compare_exchange_weak_explicit(word, &value, value + (uint64_t)delta, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+/* As tally_add(), where the count is no matter. */
+static void tally_note(_Atomic uint64_t *word, uint32_t serial, int64_t delta)
+{
+    uint64_t before;
+    tally_add(word, serial, delta, &before);
+}
+
+/* Advances COUNTER for the rule with SERIAL; *NTH is its new ordinal.  False if the counter is a later rule's. */
+static bool next_of(_Atomic uint64_t *counter, uint32_t serial, uint64_t *nth)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed), next;
+    do {
+        uint32_t owner = (uint32_t)(value >> 32), count = (uint32_t)value;
+        if ((int32_t)(owner - serial) > 0)
+            return false;
+        if (owner != serial)
+            count = 0;
+        *nth = count == UINT32_MAX ? UINT32_MAX : count + 1;
+        next = (uint64_t)serial << 32 | *nth;
+    } while (!atomic_compare_exchange_weak_explicit(counter, &value, next, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+/* That nothing was counted: the plan was replaced, or the rule is gone. */
+#define NOT_COUNTED UINT64_MAX
+
+/* Advances the ordinal of RULE, which counts in a scope other than the tree, or came later.  As count_call(). */
+RARE static uint64_t count_elsewhere(struct board *board, uint32_t stamp, const struct rule *rule,
+                                     const struct scene *scene)
+{
+    const enum rule_scope scope = (enum rule_scope)rule->scope;
+    const uint32_t tally = rule->tally, serial = rule->serial, slot = rule->slot;
+    uint64_t matched, nth = 0;
+    if (!board_holds(board, stamp))
+        return NOT_COUNTED;
+    if (scope != PER_TREE) {
+        _Atomic uint64_t *counter = scene->ops->counter(scene, slot, scope);
+        if (counter && !next_of(counter, serial, &nth))
+            return NOT_COUNTED;
+    }
+    if (!tally_add(&board_tally(board, tally)->matched, serial, 1, &matched))
+        return NOT_COUNTED;
+    if (scope == PER_TREE)
+        nth = matched + 1;
+    return nth > UINT32_MAX ? UINT32_MAX : nth;
+}
+
+/* Advances the ordinal of RULE of the plan with STAMP.  Returns it, 0 if the call can't be counted, or NOT_COUNTED. */
+static inline __attribute__((always_inline)) uint64_t count_call(struct board *board, uint32_t stamp,
+                                                                 const struct rule *rule, const struct scene *scene)
+{
+    struct tally *tally = board_tally(board, rule->tally);
+    if (rule->scope != PER_TREE || rule->serial != 0)
+        return count_elsewhere(board, stamp, rule, scene);
+    if (!board_holds(board, stamp))
+        return NOT_COUNTED;
+    uint64_t matched = atomic_fetch_add_explicit(&tally->matched, 1, memory_order_relaxed);
+    return matched < UINT32_MAX ? matched + 1 : UINT32_MAX;
+}
+
+/* The entry of RULE, if it has counted the call already, under a plan that is gone. */
+RARE static struct counted *find_counted(struct passed passed, const struct rule *rule)
+{
+    for (uint32_t i = 0; i < passed.count; i++)
+        if (passed.rules[i].slot == rule->slot && passed.rules[i].serial == rule->serial)
+            return passed.rules + i;
+    return NULL;
+}
+
+/* Takes one of the TIMES of the rule with SERIAL; exact under threads, for the count never passes the limit. */
+static bool take_time(_Atomic uint64_t *injected, uint32_t serial, uint64_t times)
+{
+    uint64_t before, tag = tally_tag(serial), limit = tally_tag(1);
+    if (times == UINT64_MAX)
+        return tally_add(injected, serial, 1, &before);
+    uint64_t value = atomic_load_explicit(injected, memory_order_relaxed);
+    while (value - tag < limit && value - tag < times)
+        if (atomic_compare_exchange_weak_explicit(injected, &value, value + 1, memory_order_relaxed,
                                                   memory_order_relaxed))
             return true;
     return false;
 }
 
-static bool rule_triggers(struct board *board, const struct rule *rule, uint32_t nth)
+/* The user's number of the rule, not its place on the board: a rule that was split draws one sequence. */
+RARE static bool draws(struct board *board, const struct rule *rule, uint32_t nth)
+{
+    return rule_draw(board->seed, rule->number - 1, nth) < rule->probability;
+}
+
+static bool triggers(struct board *board, const struct rule *rule, uint32_t nth)
 {
     if (nth == 0 || !rule_when(rule, nth))
         return false;
-    /* The user's number of the rule, not its place on the board: a rule that was split draws one sequence. */
-    return rule->probability == UINT64_MAX || rule_draw(board->seed, rule->tally, nth) < rule->probability;
-}
-
-/*
- * Is rule INDEX, which triggers or not as FIRING says, to act?  EMFILE and ENFILE give way while there is room, and the
- * room is asked about even when the rule does not fire, for then the shortage is over and its memory goes.
- */
-RARE static bool rule_acts(struct board *board, uint32_t index, const struct scene *scene, bool firing, bool *yielded)
-{
-    const struct rule *rule = &board_rules(board)[index];
-    *yielded = (firing || scene->struck) && rule_exhausts(rule) && scene->ops->room(scene, index, firing);
-    if (!firing)
-        return false;
-    if (!*yielded)
-        return take_time(board, rule);
-    atomic_fetch_add_explicit(&board_tally(board, rule->tally)->yielded, 1, memory_order_relaxed);
-    return true;
+    return rule->probability == UINT64_MAX || draws(board, rule, nth);
 }
 
 /* Is this call the accept to which a program falls back after its accept4 failed with EINVAL or ENOSYS? */
@@ -267,52 +355,162 @@ static bool falls_back(const struct scene *scene)
 }
 
 /* The second half of a logical call whose first half was made to fail: EINVAL is said again. */
-RARE static bool repeat(struct board *board, const struct scene *scene, struct decision *out)
+RARE static bool repeat(const struct scene *scene, struct decision *out)
 {
     const struct fallback *first = scene->fallback;
-    if (first->error != EINVAL || first->rule == 0 || first->rule > board->rule_count)
+    if (first->error != EINVAL || !first->injected)
         return false;
-    out->rule = &board_rules(board)[first->rule - 1];
-    out->index = first->rule - 1;
+    memcpy(&out->copy, &first->rule, RULE_HEAD);
+    out->rule = &out->copy;
     out->nth = first->nth;
     out->repeated = true;
     return true;
 }
 
+/* The plan was replaced: what the decision has made of it so far is taken back, but for the counting. */
+RARE static void begin_again(struct board *board, struct decision *out)
+{
+    if (out->rule) {
+        struct tally *tally = board_tally(board, out->rule->tally);
+        tally_note(out->yielded ? &tally->yielded : &tally->injected, out->rule->serial, -1);
+    }
+    out->rule = NULL;
+    out->yielded = false;
+}
+
+/* Rules that have counted the call and were deleted before it was decided: for them it never came. */
+RARE static void uncount(struct board *board, struct passed passed)
+{
+    uint64_t before;
+    for (uint32_t i = 0; i < passed.count; i++)
+        if (passed.rules[i].pass != passed.again)
+            tally_add(&board_tally(board, passed.rules[i].tally)->matched, passed.rules[i].serial, -1, &before);
+}
+
+/* Copies what a decision takes along of RULE: the half of it, in the usual case that it makes the call fail and no more. */
+static void take_along(struct rule *copy, const struct rule *rule)
+{
+    const size_t from = offsetof(struct rule, serial), to = offsetof(struct rule, retval);
+    copy->actions = rule->actions;
+    copy->tally = rule->tally;
+    if (copy->actions == ACT_FAIL)
+        memcpy((char *)copy + from, (const char *)rule + from, to - from);
+    else
+        memcpy(copy, rule, RULE_HEAD);
+}
+
+/*
+ * RULE of the plan with STAMP has counted the call as its NTH, and triggers or not as FIRING says: if it is to act, fills
+ * OUT.  EMFILE and ENFILE give way while there is room, and the room is asked about even when the rule does not fire, for
+ * then the shortage is over and its memory goes.  Returns false if the plan was replaced and RULE may have been overwritten.
+ * (The copy comes last: each store before an atomic addition is one that it waits for.)
+ */
+RARE static bool act(struct board *board, uint32_t stamp, const struct rule *rule, const struct scene *scene,
+                     bool firing, uint32_t nth, struct decision *out)
+{
+    const struct scene_room room = {.slot = rule->slot, .serial = rule->serial, .error = rule->error, .firing = firing};
+    struct tally *tally = board_tally(board, rule->tally);
+    const uint32_t index = rule->tally, serial = rule->serial;
+    const uint64_t times = rule->times;
+    const bool exhausts = rule_exhausts(rule);
+    if (!board_holds(board, stamp))
+        return false;
+    const bool yielded = exhausts && scene->ops->room(scene, &room);
+    if (!firing || (!yielded && !take_time(&tally->injected, serial, times)))
+        return true;
+    if (yielded)
+        tally_note(&tally->yielded, serial, 1);
+    take_along(&out->copy, rule);
+    /* RULE may have been overwritten: that is found out at the end, and these two are needed then. */
+    out->copy.tally = index;
+    out->copy.serial = serial;
+    out->rule = &out->copy;
+    out->nth = nth;
+    out->yielded = yielded;
+    return true;
+}
+
+/*
+ * Decides by the COUNT rules of the plan with STAMP.  Returns false if that was replaced and may have been overwritten.
+ * AGAIN: it is not the first plan.  A rule that has counted the call is not asked again whether it matches, for its answer
+ * might be another now.  When the entries of PASSED are used up, so many rules have come and gone during the call that one
+ * that counts it twice is no matter.  (PASSED is a copy that the compiler can keep in registers.)
+ */
+static inline __attribute__((always_inline)) bool decide_by(struct board *board, uint32_t stamp, uint32_t count,
+                                                            const struct scene *scene, bool second_half,
+                                                            struct decision *out, struct passed *passed, bool again)
+{
+    const struct rule *rule = board_rules(board, stamp), *end = rule + count;
+    for (; rule < end; rule++) {
+        struct counted *known = again ? find_counted(*passed, rule) : NULL;
+        /* A rule that names accept4 too has counted this logical call already. */
+        if (!known && (!rule_matches(board, rule, scene) || (second_half && rule_names(rule, CALL_accept4))))
+            continue;
+        uint32_t tally = rule->tally, slot = rule->slot, serial = rule->serial;
+        uint64_t nth = known ? known->nth : count_call(board, stamp, rule, scene);
+        if (nth == NOT_COUNTED)
+            return false;
+        struct counted *counted = known ? known : &passed->rules[passed->count];
+        if (!known && passed->count < RULE_MAX)
+            passed->count++;
+        *counted = (struct counted){tally, slot, serial, (uint32_t)nth, passed->again};
+        bool firing = triggers(board, rule, (uint32_t)nth);
+        if ((firing || scene->struck) && !out->rule && !act(board, stamp, rule, scene, firing, (uint32_t)nth, out))
+            return false;
+    }
+    return board_holds(board, stamp);
+}
+
+/* Decides by however many rules, and as often as the plan is replaced; what is in SO_FAR has been counted already. */
+RARE static bool decide_at_length(struct board *board, const struct scene *scene, bool second_half,
+                                  struct decision *out, struct passed so_far)
+{
+    struct counted rules[RULE_MAX + 1];
+    struct passed passed = {.rules = rules, .count = so_far.count, .again = so_far.again};
+    bool done = false;
+    memcpy(rules, so_far.rules, so_far.count * sizeof rules[0]);
+    while (!done && passed.again < AGAIN_MAX) {
+        uint32_t stamp = atomic_load_explicit(&board->plan_stamp, memory_order_acquire);
+        uint32_t count = board->rule_counts[stamp % PLANS];
+        done = passed.again ? decide_by(board, stamp, count, scene, second_half, out, &passed, true)
+                            : decide_by(board, stamp, count, scene, second_half, out, &passed, false);
+        if (!done) {
+            begin_again(board, out);
+            passed.again++;
+        }
+    }
+    if (passed.again)
+        uncount(board, passed);
+    return out->rule != NULL;
+}
+
 bool decide(struct board *board, const struct scene *scene, struct decision *out)
 {
+    struct counted few[FEW + 1];
+    struct passed passed = {.rules = few};
     bool second_half = falls_back(scene);
     out->rule = NULL;
     out->yielded = out->repeated = false;
     if (atomic_load_explicit(&board->paused, memory_order_relaxed) || !board_alive(board))
         return false;
-    if (second_half && repeat(board, scene, out))
+    if (second_half && repeat(scene, out))
         return true;
-
-    for (uint32_t i = 0; i < board->rule_count; i++) {
-        const struct rule *rule = &board_rules(board)[i];
-        /* A rule that names accept4 too has counted this logical call already. */
-        if (!rule_matches(board, rule, scene) || (second_half && rule_names(rule, CALL_accept4)))
-            continue;
-        uint32_t nth = next_ordinal(board, rule, i, scene);
-        bool firing = rule_triggers(board, rule, nth), yielded;
-        if (!firing && !scene->struck)
-            continue;
-        if (!out->rule && rule_acts(board, i, scene, firing, &yielded)) {
-            out->rule = rule;
-            out->index = i;
-            out->nth = nth;
-            out->yielded = yielded;
-        }
+    uint32_t stamp = atomic_load_explicit(&board->plan_stamp, memory_order_acquire);
+    uint32_t count = board->rule_counts[stamp % PLANS];
+    if (__builtin_expect(count <= FEW, 1)) {
+        if (__builtin_expect(decide_by(board, stamp, count, scene, second_half, out, &passed, false), 1))
+            return out->rule != NULL;
+        begin_again(board, out);
+        passed.again++;
     }
-    return out->rule != NULL;
+    return decide_at_length(board, scene, second_half, out, passed);
 }
 
 void decide_missed(struct board *board, const struct decision *decision)
 {
     struct tally *tally = board_tally(board, decision->rule->tally);
-    atomic_fetch_sub_explicit(&tally->injected, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&tally->missed, 1, memory_order_relaxed);
+    tally_note(&tally->injected, decision->rule->serial, -1);
+    tally_note(&tally->missed, decision->rule->serial, 1);
 }
 
 void decide_note(struct fallback *fallback, enum call call, int fd, int error, const struct decision *decision)
@@ -322,6 +520,9 @@ void decide_note(struct fallback *fallback, enum call call, int fd, int error, c
         return;
     fallback->fd = fd;
     fallback->error = error;
-    fallback->rule = decision ? decision->index + 1 : 0;
-    fallback->nth = decision ? decision->nth : 0;
+    fallback->injected = decision != NULL;
+    if (decision == NULL)
+        return;
+    memcpy(&fallback->rule, decision->rule, RULE_HEAD);
+    fallback->nth = decision->nth;
 }

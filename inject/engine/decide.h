@@ -25,16 +25,27 @@ struct scene_address {
 struct fallback {
     int32_t fd;
     int32_t error; /* 0: none */
-    uint32_t rule; /* index + 1 of the rule that injected it; 0: the kernel said so */
+    bool injected; /* by `rule`, its RULE_HEAD alone; else the kernel said so */
+    struct rule rule;
     uint32_t nth;
 };
 
 struct scene;
 
+/* Whose room is asked about: what is needed of the rule, which may be overwritten meanwhile. */
+struct scene_room {
+    uint32_t slot, serial;
+    int32_t error;
+    bool firing; /* it is about to fire; when it is not, the memory of its strike is dropped */
+};
+
 /* What decide() may ask a backend about a call.  Each must be async-signal-safe and leave errno alone. */
 struct scene_ops {
-    /* The counter that holds RULE's ordinal in the scope it asks for (not PER_TREE); NULL: uncountable, no match. */
-    _Atomic uint32_t *(*counter)(const struct scene *scene, uint32_t rule, enum rule_scope scope);
+    /*
+     * The counter for rules of SLOT in the scope that is asked for (not PER_TREE); NULL: uncountable, no match.  Zero at
+     * first; it holds the serial of the rule that counts there and its ordinal, and is decide()'s to change.
+     */
+    _Atomic uint64_t *(*counter)(const struct scene *scene, uint32_t slot, enum rule_scope scope);
     /* The socket's own address; for bind, the one that is asked for; for socket, the family alone. */
     void (*address)(const struct scene *scene, struct scene_address *out);
     /* Whether a connection waits on the listening descriptor. */
@@ -44,11 +55,8 @@ struct scene_ops {
     void (*thread)(const struct scene *scene, char out[16]);
     /* CLOCK_MONOTONIC, ns. */
     uint64_t (*now)(const struct scene *scene);
-    /*
-     * Whether a descriptor was closed since RULE's EMFILE or ENFILE first struck in this process and has not been taken
-     * again.  FIRING says whether the rule is about to fire; when it is not, its memory of the strike is dropped.
-     */
-    bool (*room)(const struct scene *scene, uint32_t rule, bool firing);
+    /* Whether a descriptor was closed since the EMFILE or ENFILE of a rule first struck in this process, and not taken again. */
+    bool (*room)(const struct scene *scene, const struct scene_room *room);
     /* The call site, on the board; NULL if the stack could not be walked: no rule matches then that needs to know. */
     struct stack *(*site)(const struct scene *scene);
 };
@@ -65,8 +73,8 @@ struct scene {
 
 /* What is to happen to it. */
 struct decision {
-    const struct rule *rule; /* NULL: nothing, make the call */
-    uint32_t index;          /* of the rule */
+    const struct rule *rule; /* NULL: nothing, make the call; else `copy` */
+    struct rule copy;        /* RULE_HEAD of the rule that acts: the rule itself may go before the call is over */
     uint32_t nth;            /* its ordinal, from 1 */
     bool yielded;            /* the rule fired but EMFILE or ENFILE gives way: make the call, and report it so */
     bool repeated;           /* the other half of a logical call: report EINVAL again, count nothing */
@@ -74,8 +82,9 @@ struct decision {
 
 /*
  * Decides about the call in SCENE: all filters, then the ordinal of every matching rule, then when, prob and times;
- * the first that triggers acts.  Fills OUT and returns true if a rule acts or yields.  Nothing fires and nothing counts
- * while the board is paused or snag is gone.
+ * the first that triggers acts.  Fills OUT and returns true if a rule acts or yields; OUT stays where it is, for it points
+ * into itself.  Nothing fires and nothing counts while the board is paused or snag is gone.  The decision is that of one
+ * plan, however often the plan is changed meanwhile (board_publish()).
  */
 bool decide(struct board *board, const struct scene *scene, struct decision *out);
 
@@ -85,11 +94,12 @@ bool decide(struct board *board, const struct scene *scene, struct decision *out
  */
 static inline bool decide_concerns(struct board *board, enum call call, int fd)
 {
-    const struct rule *rules = board_rules(board);
-    for (uint32_t i = 0; i < board->rule_count; i++)
+    uint32_t stamp = atomic_load_explicit(&board->plan_stamp, memory_order_acquire);
+    const struct rule *rules = board_rules(board, stamp);
+    for (uint32_t i = 0; i < board->rule_counts[stamp % PLANS]; i++)
         if (rule_names(&rules[i], call) && (!(rules[i].filters & IF_FD) || rules[i].fd == fd))
             return true;
-    return false;
+    return !board_holds(board, stamp);
 }
 
 /* Takes back the injection of DECISION and counts it as missed: the kernel had nothing to consume or tamper with. */

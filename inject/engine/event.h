@@ -54,7 +54,7 @@ struct event {
     int32_t ret;          /* as the target saw it */
     uint16_t err;         /* errno if ret is -1 */
     uint16_t call;        /* of enum call */
-    uint16_t rule;        /* index of the rule that acted, plus 1; 0: none */
+    uint16_t rule;        /* low bits of the number of the rule that acted, never 0; 0: none */
     uint16_t flags;       /* of enum event_flag */
     uint32_t nth;         /* ordinal at which the rule fired */
     uint32_t arg;         /* listen: backlog; accept, getsockname, getpeername, getsockopt: the length reported */

@@ -183,7 +183,10 @@ static bool is_resolved(struct board *board, const struct stack *stack)
     return true;
 }
 
-/* Several threads may do this at once: they write the same. */
+/*
+ * Several threads may do this at once, and one of them may be late: marks are added, never taken away, for ranges are not
+ * either.
+ */
 static void mark_anew(struct board *board, struct stack *stack, uint32_t generation)
 {
     uint64_t caller[PATTERN_MAX / 64] = {0}, any[PATTERN_MAX / 64] = {0};
@@ -193,8 +196,8 @@ static void mark_anew(struct board *board, struct stack *stack, uint32_t generat
     for (uint32_t i = 0; i < count && stack->count > 0; i++)
         mark(stack, board_range(board, i), caller, any);
     for (size_t i = 0; i < PATTERN_MAX / 64; i++) {
-        atomic_store_explicit(&stack->caller_marks[i], caller[i], memory_order_relaxed);
-        atomic_store_explicit(&stack->stack_marks[i], any[i], memory_order_relaxed);
+        atomic_fetch_or_explicit(&stack->caller_marks[i], caller[i], memory_order_relaxed);
+        atomic_fetch_or_explicit(&stack->stack_marks[i], any[i], memory_order_relaxed);
     }
     atomic_store_explicit(&stack->unresolved, 1, memory_order_relaxed);
     atomic_store_explicit(&stack->marked, generation, memory_order_release);

@@ -279,7 +279,7 @@ static int make_board(struct stage *stage)
         return -1;
     }
     boardfile_clean();
-    stage->file = boardfile_new(set, stage->steps.start_ns, shim);
+    stage->file = boardfile_new(set, stage->steps.start_ns, shim, true);
     free(set);
     if (stage->file == NULL)
         return -1;
@@ -298,7 +298,6 @@ static int open_stage(struct stage *stage)
     stage->steps.list = json_array();
     if (make_plan(stage) != 0 || make_board(stage) != 0)
         return -1;
-    stage->steps.board = stage->board;
     stage->steps.plan = stage->plan;
     stage->drain = drain_new(stage->board, &ops);
     return stage->drain != NULL && tree_adopt() == 0 ? 0 : -1;

@@ -43,10 +43,8 @@ static void set_outcome(const struct steps *steps, json_t *step, const struct ev
     set(step, "asked", json_boolean(event->dur_ns != 0));
     if (event->ret < 0 && errno_name(event->err) != NULL)
         set(step, "errno", json_string(errno_name(event->err)));
-    if (injected && event->rule > 0 && event->rule <= steps->board->rule_count) {
-        uint32_t tally = board_rules(steps->board)[event->rule - 1].tally;
-        set(step, "rule", json_string(plan_rule_text(steps->plan, tally)));
-    }
+    if (injected && event->rule > 0 && event->rule <= plan_rule_count(steps->plan))
+        set(step, "rule", json_string(plan_rule_text(steps->plan, event->rule - 1u)));
     if (event->flags & EVENT_CONSUMED)
         set(step, "consumed", json_true());
     if (event->flags & EVENT_YIELDED)

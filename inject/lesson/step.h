@@ -22,14 +22,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "engine/board.h"
 #include "plan/plan.h"
 #include "run/endpoint.h"
 
 struct steps {
     json_t *list; /* as they come in */
     uint64_t start_ns;
-    struct board *board;
     const struct plan *plan;
     struct endpoint endpoint; /* of the socket that listened last */
     bool lost;                /* a line of the server's could not be read */

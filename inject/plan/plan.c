@@ -155,6 +155,15 @@ int plan_add(struct plan *plan, const char *expression, FILE *errors)
     return -1;
 }
 
+void plan_remove(struct plan *plan, size_t i)
+{
+    plan->strings -= rule_strings(&plan->rules[i]);
+    plan->patterns -= rule_patterns(&plan->rules[i]);
+    plan_rule_clear(&plan->rules[i]);
+    plan->count--;
+    memmove(&plan->rules[i], &plan->rules[i + 1], (plan->count - i) * sizeof plan->rules[0]);
+}
+
 void plan_set_seed(struct plan *plan, uint64_t seed)
 {
     plan->seed = seed;

@@ -53,6 +53,9 @@ int plan_add(struct plan *plan, const char *expression, FILE *errors);
  */
 int plan_add_file(struct plan *plan, const char *path, FILE *errors);
 
+/* Takes rule I out, I below plan_rule_count(); those behind it move up. */
+void plan_remove(struct plan *plan, size_t i);
+
 /* Sets the seed of prob=.  It wins over each `set seed=`, earlier or later. */
 void plan_set_seed(struct plan *plan, uint64_t seed);
 

@@ -124,9 +124,10 @@ static json_t *processes_json(const struct lives *lives)
 
 json_t *report_json(const struct report *report)
 {
-    return json_pack("{s:s, s:i, s:b, s:O, s:O?, s:I, s:o, s:o, s:o, s:I, s:o}", "type", "report", "format", 1,
+    return json_pack("{s:s, s:i, s:b, s:O, s:O?, s:I, s:o, s:O, s:o, s:o, s:I, s:o}", "type", "report", "format", 1,
                      "finished", report->summary != NULL, "session", report->session, "summary", report->summary,
-                     "calls_read", (json_int_t)report->figures.count, "rules", rules_json(report), "calls",
-                     calls_json(&report->figures), "sites", callsites_json(&report->callsites), "unwalked",
-                     (json_int_t)report->callsites.unwalked, "processes", processes_json(report->lives));
+                     "calls_read", (json_int_t)report->figures.count, "rules", rules_json(report), "plan_changes",
+                     report->changes, "calls", calls_json(&report->figures), "sites",
+                     callsites_json(&report->callsites), "unwalked", (json_int_t)report->callsites.unwalked,
+                     "processes", processes_json(report->lives));
 }

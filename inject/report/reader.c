@@ -49,6 +49,8 @@ static const struct field site_fields[] = {{"id", TEXT}, {"function", TEXT}, {"f
 static const struct field frame_fields[] = {
     {"module", TEXT},        {"offset", TEXT},           {"function", TEXT | ABSENT},
     {"file", TEXT | ABSENT}, {"line", NATURAL | ABSENT}, {NULL, 0}};
+static const struct field plan_fields[] = {{"t_ns", NATURAL}, {"change", TEXT}, {"rules", LIST}, {NULL, 0}};
+static const struct field plan_rule_fields[] = {{"rule", NATURAL}, {"text", TEXT}, {NULL, 0}};
 static const struct field summary_fields[] = {
     {"calls", NATURAL},         {"injected", NATURAL},      {"lost", NATURAL},           {"rules", LIST},
     {"exit", NUMBER | NOTHING}, {"signal", TEXT | NOTHING}, {"verdict", TEXT | NOTHING}, {NULL, 0}};
@@ -238,6 +240,8 @@ static bool check_line(struct reader *reader, const json_t *object)
         return check_fields(reader, object, call_fields) && check_texts(reader, object, "args");
     if (strcmp(type, "site") == 0)
         return check_fields(reader, object, site_fields) && check_objects(reader, object, "frames", frame_fields);
+    if (strcmp(type, "plan") == 0)
+        return check_fields(reader, object, plan_fields) && check_objects(reader, object, "rules", plan_rule_fields);
     if (strcmp(type, "summary") == 0)
         return check_summary(reader, object);
     return true;

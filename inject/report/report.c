@@ -64,6 +64,8 @@ static int take_line(struct report *report, json_t *line)
         result = lives_process(report->lives, line);
     else if (strcmp(type, "session") == 0)
         report->session = json_incref(line);
+    else if (strcmp(type, "plan") == 0)
+        result = json_array_append(report->changes, line);
     else if (strcmp(type, "summary") == 0)
         report->summary = json_incref(line);
     json_decref(line);
@@ -77,7 +79,8 @@ static int gather(struct report *report)
     int result = 0;
     struct reader *reader = reader_open(report->path);
     report->lives = lives_new();
-    if (reader == NULL || report->lives == NULL) {
+    report->changes = json_array();
+    if (reader == NULL || report->lives == NULL || report->changes == NULL) {
         say_error("can't read the trace %s: %s", report->path, strerror(errno));
         reader_close(reader);
         return -1;
@@ -124,6 +127,7 @@ static int report_on(const char *path, bool as_json)
     int result = gather(&report) == 0 ? print(&report, as_json) : EXIT_SNAG;
     json_decref(report.session);
     json_decref(report.summary);
+    json_decref(report.changes);
     figures_clear(&report.figures);
     callsites_clear(&report.callsites);
     lives_free(report.lives);

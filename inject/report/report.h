@@ -22,6 +22,7 @@ struct report {
     const char *path;
     json_t *session, *summary; /* those lines of the trace; summary NULL: it has none */
     uint64_t cut;              /* the line in whose middle the file ends; 0: it does not */
+    json_t *changes;           /* lines "plan": the changes of the plan while it ran */
     struct figures figures;
     struct callsites callsites;
     struct lives *lives;

@@ -126,7 +126,7 @@ static void print_session(const struct report *report, FILE *out)
             break;
         length += (size_t)more;
     }
-    line(out, "%s", command);
+    line(out, "%s", command[0] != '\0' ? command : "(a session without a server of its own)");
     line(out, "  snag %s, %s, started %s, seed %" JSON_INTEGER_FORMAT, text_of(session, "snag"),
          text_of(session, "backend"), text_of(session, "started"), number_of(session, "seed"));
     line(out, "  %" PRIu64 " calls in %s, %" PRIu64 " injected", report->figures.count,
@@ -144,9 +144,30 @@ static void print_summary_rules(const json_t *rules, FILE *out)
     {
         line(out,
              "  %4" JSON_INTEGER_FORMAT "  %10" JSON_INTEGER_FORMAT "  %10" JSON_INTEGER_FORMAT
-             "  %8" JSON_INTEGER_FORMAT "  %s",
+             "  %8" JSON_INTEGER_FORMAT "  %s%s",
              number_of(rule, "rule"), number_of(rule, "matched"), number_of(rule, "injected"),
-             number_of(rule, "missed"), text_of(rule, "text"));
+             number_of(rule, "missed"), text_of(rule, "text"),
+             json_is_true(json_object_get(rule, "deleted")) ? " (deleted)" : "");
+    }
+}
+
+/* What snag ctl did to the plan, and when. */
+static void print_changes(const struct report *report, FILE *out)
+{
+    size_t i, j;
+    json_t *change, *rule;
+    json_array_foreach(report->changes, i, change)
+    {
+        char time[32], rules[256] = "";
+        size_t length = 0;
+        json_array_foreach(json_object_get(change, "rules"), j, rule)
+        {
+            if (length < sizeof rules)
+                length += (size_t)snprintf(rules + length, sizeof rules - length, "%s %" JSON_INTEGER_FORMAT,
+                                           j > 0 ? "," : "", number_of(rule, "rule"));
+        }
+        line(out, "  after %s: %s%s", time_text((uint64_t)number_of(change, "t_ns"), time), text_of(change, "change"),
+             rules);
     }
 }
 
@@ -167,7 +188,8 @@ static void print_plan_rules(const struct report *report, FILE *out)
 static void print_rules(const struct report *report, FILE *out)
 {
     const json_t *rules = json_object_get(report->summary, "rules");
-    if (json_array_size(rules) == 0 && json_array_size(json_object_get(report->session, "plan")) == 0)
+    if (json_array_size(rules) == 0 && json_array_size(json_object_get(report->session, "plan")) == 0 &&
+        json_array_size(report->changes) == 0)
         return;
     line(out, "%s", "");
     line(out, "Rules");
@@ -176,6 +198,7 @@ static void print_rules(const struct report *report, FILE *out)
         print_summary_rules(rules, out);
     else
         print_plan_rules(report, out);
+    print_changes(report, out);
 }
 
 /* --- Calls ------------------------------------------------------------------------------------------------------- */

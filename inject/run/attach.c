@@ -1,5 +1,7 @@
 #include "run/attach.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +257,26 @@ const char *attach_name(const struct attach *attach, pid_t pid)
         if (attach->members[i].pid == pid && attach->members[i].comm[0] != '\0')
             return attach->members[i].comm;
     return "?";
+}
+
+void attach_prune(struct attach *attach)
+{
+    for (size_t i = attach->count; i-- > 0;)
+        if (kill(attach->members[i].pid, 0) != 0 && errno == ESRCH && !is_waiting(&attach->members[i]))
+            forget(attach, i);
+}
+
+bool attach_process(const struct attach *attach, size_t index, struct attached *out)
+{
+    for (size_t i = 0; i < attach->count; i++) {
+        const struct member *member = &attach->members[i];
+        if (member->attached_ns == 0 || kill(member->pid, 0) != 0 || index-- > 0)
+            continue;
+        *out = (struct attached){.pid = member->pid};
+        memcpy(out->comm, member->comm, sizeof out->comm);
+        return true;
+    }
+    return false;
 }
 
 size_t attach_reached(const struct attach *attach)

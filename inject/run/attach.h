@@ -41,11 +41,23 @@ void attach_event(struct attach *attach, const struct event *event, const void *
 /* Looks at the COUNT living processes of the server at LIST; NOW_NS is the time (CLOCK_MONOTONIC). */
 void attach_look(struct attach *attach, const struct proc *list, size_t count, uint64_t now_ns);
 
+/* Forgets processes that are gone: instead of attach_look(), where snag has not started them and can't list them. */
+void attach_prune(struct attach *attach);
+
 /* All is over and all records are read: what has not attached by now never did. */
 void attach_finish(struct attach *attach);
 
 /* The name of process PID as it was when the shim came into it; "?" if that is not known.  Valid until the next call. */
 const char *attach_name(const struct attach *attach, pid_t pid);
+
+/* A process that the shim is in. */
+struct attached {
+    pid_t pid; /* as it sees itself */
+    char comm[16];
+};
+
+/* Fills OUT with the living process at INDEX, of those that attached.  Returns false if there are not so many. */
+bool attach_process(const struct attach *attach, size_t index, struct attached *out);
 
 /* How many programs attached. */
 size_t attach_reached(const struct attach *attach);

@@ -15,12 +15,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/frame.h"
 #include "engine/ticks.h"
 #include "run/clock.h"
 #include "run/proc.h"
 #include "run/say.h"
 
 #define FOLDER_PREFIX "snag."
+#define NOT_OWNED "not-owned" /* an empty file of that name: what attaches is not ours to kill */
 
 enum { FIRST_RINGS = 8 };
 
@@ -29,21 +31,28 @@ struct boardfile {
     size_t size;
     int folder_fd; /* locked while we live */
     int fd;
+    bool owned;
     char folder[BOARD_PATH_MAX];
     char path[BOARD_PATH_MAX];
 };
 
+static const struct boardfile empty = {.folder_fd = -1, .fd = -1, .owned = true};
+
 _Static_assert(sizeof(pthread_mutex_t) <= sizeof(((struct board *)NULL)->lease_mutex),
                "the board has room for the lease");
 
-/* Where boards go, best first; NULL for an entry that this machine has not. */
+/* Where boards go, best first; NULL for an entry that this machine has not, or that comes later. */
 static const char *board_place(size_t index)
 {
+    const char *folder;
     switch (index) {
     case 0:
         return access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : NULL;
     case 1:
-        return getenv("TMPDIR");
+        folder = getenv("TMPDIR");
+        return folder != NULL && folder[0] == '/' && strcmp(folder, "/tmp") != 0 && strcmp(folder, "/dev/shm") != 0
+                   ? folder
+                   : NULL;
     default:
         return "/tmp";
     }
@@ -111,6 +120,16 @@ static int reserve(const struct boardfile *file, const struct rule_set *set)
         return 0;
     errno = error;
     return -1;
+}
+
+/* Says for whoever cleans up after us that what attaches is not snag's. */
+static int disown(struct boardfile *file)
+{
+    int fd = openat(file->folder_fd, NOT_OWNED, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    file->owned = false;
+    return close(fd);
 }
 
 static int make_file(struct boardfile *file, const struct rule_set *set)
@@ -184,6 +203,8 @@ static void unmake(struct boardfile *file)
         pthread_mutex_unlock((pthread_mutex_t *)(void *)file->board->lease_mutex);
     if (file->path[0] != '\0')
         unlink(file->path);
+    if (!file->owned)
+        unlinkat(file->folder_fd, NOT_OWNED, 0);
     if (file->folder[0] != '\0')
         rmdir(file->folder);
     if (file->board != NULL)
@@ -192,21 +213,22 @@ static void unmake(struct boardfile *file)
         close(file->fd);
     if (file->folder_fd >= 0)
         close(file->folder_fd);
-    *file = (struct boardfile){.folder_fd = -1, .fd = -1};
+    *file = empty;
     errno = saved;
 }
 
 static int make_in(struct boardfile *file, const char *place, const struct rule_set *set, uint64_t start_ns,
-                   const char *shim)
+                   const char *shim, bool owned)
 {
-    *file = (struct boardfile){.folder_fd = -1, .fd = -1};
-    if (make_folder(file, place) == 0 && make_file(file, set) == 0 && fill_board(file, set, start_ns, shim) == 0)
+    *file = empty;
+    if (make_folder(file, place) == 0 && (owned || disown(file) == 0) && make_file(file, set) == 0 &&
+        fill_board(file, set, start_ns, shim) == 0)
         return 0;
     unmake(file);
     return -1;
 }
 
-struct boardfile *boardfile_new(const struct rule_set *set, uint64_t start_ns, const char *shim)
+struct boardfile *boardfile_new(const struct rule_set *set, uint64_t start_ns, const char *shim, bool owned)
 {
     int errors[BOARD_PLACES] = {0};
     struct boardfile *file = malloc(sizeof *file);
@@ -216,9 +238,9 @@ struct boardfile *boardfile_new(const struct rule_set *set, uint64_t start_ns, c
     }
     for (size_t i = 0; i < BOARD_PLACES; i++) {
         const char *place = board_place(i);
-        if (place == NULL || place[0] != '/')
+        if (place == NULL)
             continue;
-        if (make_in(file, place, set, start_ns, shim) == 0)
+        if (make_in(file, place, set, start_ns, shim, owned) == 0)
             return file;
         errors[i] = errno;
     }
@@ -264,6 +286,11 @@ const char *boardfile_path(const struct boardfile *file)
     return file->path;
 }
 
+int boardfile_folder(const struct boardfile *file)
+{
+    return file->folder_fd;
+}
+
 int boardfile_grow(struct boardfile *file, uint32_t more)
 {
     struct board *board = file->board;
@@ -293,6 +320,13 @@ static void kill_leftovers(const char *folder)
         free(list);
 }
 
+static void remove_control(int folder)
+{
+    unlinkat(folder, FRAME_FOLDER "/" FRAME_SOCKET, 0);
+    unlinkat(folder, FRAME_FOLDER "/" FRAME_NAME, 0);
+    unlinkat(folder, FRAME_FOLDER, AT_REMOVEDIR);
+}
+
 static void remove_folder(int parent, const char *name, int folder)
 {
     int copy = dup(folder);
@@ -303,6 +337,7 @@ static void remove_folder(int parent, const char *name, int folder)
             close(copy);
         return;
     }
+    remove_control(folder);
     while ((entry = readdir(list)) != NULL)
         if (entry->d_name[0] != '.')
             unlinkat(folder, entry->d_name, 0);
@@ -317,36 +352,80 @@ static bool maker_lives(const char *name)
     return sscanf(name, FOLDER_PREFIX "%d.", &pid) == 1 && pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
-static void clean_folder(int parent, const char *place, const char *name)
+/* Returns whether it was a dead session's. */
+static bool clean_folder(int parent, const char *place, const char *name)
 {
     struct stat status;
     char path[PATH_MAX];
+    bool cleaned = false;
     int folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (folder < 0)
-        return;
+        return false;
     if (fstat(folder, &status) == 0 && status.st_uid == geteuid()) {
         bool dead = flock(folder, LOCK_EX | LOCK_NB) == 0;
         /* Locked by us now; only a maker that has not locked yet could be alive, and for a moment only. */
         if (dead && !(maker_lives(name) && status.st_mode & S_IRWXU && !(status.st_mode & S_IXOTH))) {
             snprintf(path, sizeof path, "%s/%s/", place, name);
-            kill_leftovers(path);
+            if (faccessat(folder, NOT_OWNED, F_OK, 0) != 0)
+                kill_leftovers(path);
             remove_folder(parent, name, folder);
+            cleaned = true;
         }
     }
     close(folder);
+    return cleaned;
 }
 
-void boardfile_clean(void)
+/* Calls SEE for each folder in the places where boards go whose name is that of a session's. */
+static void each_folder(void (*see)(void *context, int parent, const char *place, const char *name), void *context)
 {
     for (size_t i = 0; i < BOARD_PLACES; i++) {
         const char *place = board_place(i);
-        DIR *list = place != NULL && place[0] == '/' ? opendir(place) : NULL;
+        DIR *list = place != NULL ? opendir(place) : NULL;
         struct dirent *entry;
         if (list == NULL)
             continue;
         while ((entry = readdir(list)) != NULL)
             if (strncmp(entry->d_name, FOLDER_PREFIX, strlen(FOLDER_PREFIX)) == 0)
-                clean_folder(dirfd(list), place, entry->d_name);
+                see(context, dirfd(list), place, entry->d_name);
         closedir(list);
     }
+}
+
+static void clean_one(void *context, int parent, const char *place, const char *name)
+{
+    *(size_t *)context += clean_folder(parent, place, name);
+}
+
+size_t boardfile_clean(void)
+{
+    size_t count = 0;
+    each_folder(clean_one, &count);
+    return count;
+}
+
+struct visit {
+    void (*see)(void *context, pid_t pid, uid_t owner, int folder);
+    void *context;
+};
+
+/* Its maker holds a lock on the folder as long as it lives. */
+static void visit_one(void *context, int parent, const char *place, const char *name)
+{
+    const struct visit *visit = context;
+    struct stat status;
+    int pid = 0, folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    (void)place;
+    if (folder < 0)
+        return;
+    if (sscanf(name, FOLDER_PREFIX "%d.", &pid) == 1 && fstat(folder, &status) == 0 &&
+        (status.st_uid == geteuid() || geteuid() == 0) && flock(folder, LOCK_SH | LOCK_NB) != 0)
+        visit->see(visit->context, pid, status.st_uid, folder);
+    close(folder);
+}
+
+void boardfile_each(void (*see)(void *context, pid_t pid, uid_t owner, int folder), void *context)
+{
+    struct visit visit = {see, context};
+    each_folder(visit_one, &visit);
 }

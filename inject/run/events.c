@@ -17,29 +17,40 @@
  */
 static bool shows_service(struct session *session, const struct event *event)
 {
-    if (!(event->flags & EVENT_INJECTED) || event->rule == 0 || event->rule > session->board->rule_count)
+    struct rulebook_rule rule;
+    if (!(event->flags & EVENT_INJECTED) || !rulebook_find(session->rules, event->rule, &rule))
         return true;
-    uint32_t actions = board_rules(session->board)[event->rule - 1].actions;
-    if (actions & ACT_RETURN)
+    if (rule.actions & ACT_RETURN)
         return false;
-    return session->options->ask != ASK_CONNECT || !(actions & (ACT_SOCKLEN | ACT_FAMILY));
+    return session->options->ask != ASK_CONNECT || !(rule.actions & (ACT_SOCKLEN | ACT_FAMILY));
+}
+
+static void count_seen(struct session *session, const struct event *event)
+{
+    if (event->call >= CALL_COUNT)
+        return;
+    struct seen_calls *seen = &session->seen[event->call];
+    seen->count++;
+    seen->failed += event->ret < 0;
+    seen->injected += (event->flags & EVENT_INJECTED) != 0;
 }
 
 /* A descriptor that a rule made up (retval=) is no ring. */
 static void ring_seen(struct session *session, const struct event *event)
 {
-    bool injected = (event->flags & EVENT_INJECTED) && event->rule > 0 && event->rule <= session->board->rule_count;
-    if (event->ret < 0 || (injected && (board_rules(session->board)[event->rule - 1].actions & ACT_RETURN)))
+    struct rulebook_rule rule;
+    bool injected = (event->flags & EVENT_INJECTED) && rulebook_find(session->rules, event->rule, &rule);
+    if (event->ret < 0 || (injected && (rule.actions & ACT_RETURN)))
         return;
     unseen_ring(session->unseen, event->pid, attach_name(session->attach, event->pid));
 }
 
-/* The board numbers its rules; the user's may be split into several of these, and share a tally.  -1: none. */
-static int user_rule(const struct session *session, const struct event *event)
+/* Counts EVENT at its call site. */
+static void count_at_site(struct session *session, const struct event *event)
 {
-    if (event->rule == 0 || event->rule > session->board->rule_count)
-        return -1;
-    return (int)board_rules(session->board)[event->rule - 1].tally;
+    struct rulebook_rule rule;
+    bool found = rulebook_find(session->rules, event->rule, &rule);
+    sites_count(session->sites, event, found ? rule.number : 0);
 }
 
 static void call_seen(struct session *session, const struct event *event, const void *payload)
@@ -49,7 +60,8 @@ static void call_seen(struct session *session, const struct event *event, const 
     bool accept = event->call == CALL_accept || event->call == CALL_accept4;
     session->calls++;
     if (session->sites != NULL && event->site != 0)
-        sites_count(session->sites, event, user_rule(session, event));
+        count_at_site(session, event);
+    count_seen(session, event);
     if (accept)
         unseen_accept(session->unseen);
     if (event->call == CALL_io_uring_setup)
@@ -121,19 +133,15 @@ static bool is_too_much(struct session *session, const struct event *event)
 void event_ordered(void *context, const struct event *event, const void *payload)
 {
     struct session *session = context;
-    struct event copy;
-    unsigned actions = 0;
-    memcpy(&copy, event, sizeof copy);
-    int rule = user_rule(session, event);
-    if (rule >= 0)
-        actions = board_rules(session->board)[copy.rule - 1].actions;
-    copy.rule = (uint16_t)(rule + 1);
-    if (!is_shown(session, &copy) || is_too_much(session, &copy))
+    struct rulebook_rule rule = {.number = 0};
+    if (!rulebook_find(session->rules, event->rule, &rule))
+        rule.number = 0;
+    if (!is_shown(session, event) || is_too_much(session, event))
         return;
     if (session->trace != NULL)
-        jsonl_event(session->trace, &copy, payload);
-    else if (copy.kind == EVENT_CALL)
-        print_call(session, &copy, payload, actions);
+        jsonl_event(session->trace, event, payload, rule.number);
+    else if (event->kind == EVENT_CALL)
+        print_call(session, event, payload, rule.actions);
 }
 
 void events_flush(struct session *session)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/found.h"
 #include "plan/duration.h"
 #include "plan/names.h"
 #include "run/clock.h"
@@ -32,6 +33,31 @@ static const char help_trace[] =
     "a closed descriptor.  [pid N] is there once a second thread is.  The other options are those of snag run.\n"
     "\n";
 
+static const char help_session[] =
+    "usage: snag session start [-e RULE]... [OPTION]...\n"
+    "       snag session stop [SESSION]\n"
+    "Begins a session without a server: prints the environment that gets a server into it, wherever that is\n"
+    "started, and stays until SIGINT, SIGTERM or snag session stop; then it says what attached, and what the\n"
+    "rules counted.  snag ctl changes the rules meanwhile.  Faults end with the session, servers do not.\n"
+    "\n"
+    "      --format FORM       env (NAME=VALUE), shell (to eval), systemd (a drop-in), docker, pod (env)\n"
+    "      --name NAME         what snag ctl may call it, besides its process number\n"
+    "\n"
+    "  -e RULE                 a rule, as accept4:error=EMFILE:when=1..50; or inject=RULE, fault=RULE,\n"
+    "                          trace=CALLS as in strace; may be repeated\n"
+    "      --plan FILE         a file of rules, one a line\n"
+    "      --seed N            for prob= (0)\n"
+    "      --strace-counts     count for each call and thread, as strace does\n"
+    "      --strict            a rule that never matched or never fired gives status 125 at the end\n"
+    "  -o, --output FILE       a trace of the calls, JSON Lines\n"
+    "      --summary FILE      the summary as JSON\n"
+    "  -q, --quiet             errors only            -v, --verbose  each step\n"
+    "      --color=WHEN        auto, always, never (auto)\n"
+    "      --help, --version\n"
+    "\n"
+    "Exit status: 0, or 125 if snag failed.  For example:\n"
+    "  snag session start --format systemd -e accept4:error=EMFILE:prob=0.1\n";
+
 static const char help_text[] =
     "The plan (snag check says what it does, snag faults what can fail):\n"
     "  -e RULE                 a rule, as accept4:error=EMFILE:when=1..50; or inject=RULE,\n"
@@ -40,6 +66,8 @@ static const char help_text[] =
     "      --seed N            for prob= (0)\n"
     "      --strace-counts     count for each call and thread, as strace does\n"
     "      --strict            a rule that never matched or never fired fails the run\n"
+    "      --sites             call sites, also without -o, -k or a rule that needs them: snag ctl can add rules\n"
+    "                          with caller=, stack=, site= and per=site then\n"
     "\n"
     "The client, started when the server is ready; the run ends with it and gives a verdict:\n"
     "      --client CMD        by sh -c, with SNAG_HOST, SNAG_PORT, SNAG_ADDR, SNAG_PATH set\n"
@@ -60,6 +88,7 @@ static const char help_text[] =
     "What comes out:\n"
     "  -o, --output FILE       a trace of the calls and their call sites, JSON Lines\n"
     "      --summary FILE      the summary as JSON\n"
+    "      --name NAME         what snag ctl, which changes the plan of a running server, may call this run\n"
     "  -q, --quiet             errors only            -v, --verbose  each step\n"
     "      --color=WHEN        auto, always, never (auto)\n"
     "      --help, --version\n"
@@ -76,6 +105,7 @@ enum {
     OPTION_SEED,
     OPTION_STRACE_COUNTS,
     OPTION_STRICT,
+    OPTION_SITES,
     OPTION_CLIENT,
     OPTION_CLIENT_TIMEOUT,
     OPTION_HTTP,
@@ -90,6 +120,8 @@ enum {
     OPTION_STOP_TIMEOUT,
     OPTION_BACKEND,
     OPTION_SUMMARY,
+    OPTION_NAME,
+    OPTION_FORMAT,
     OPTION_COLOR,
     OPTION_HELP,
     OPTION_VERSION,
@@ -100,6 +132,7 @@ static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPTION_SEED},
     {"strace-counts", no_argument, NULL, OPTION_STRACE_COUNTS},
     {"strict", no_argument, NULL, OPTION_STRICT},
+    {"sites", no_argument, NULL, OPTION_SITES},
     {"client", required_argument, NULL, OPTION_CLIENT},
     {"client-timeout", required_argument, NULL, OPTION_CLIENT_TIMEOUT},
     {"http", required_argument, NULL, OPTION_HTTP},
@@ -116,6 +149,8 @@ static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
     {"stack-traces", no_argument, NULL, 'k'},
     {"summary", required_argument, NULL, OPTION_SUMMARY},
+    {"name", required_argument, NULL, OPTION_NAME},
+    {"format", required_argument, NULL, OPTION_FORMAT},
     {"quiet", no_argument, NULL, 'q'},
     {"verbose", no_argument, NULL, 'v'},
     {"color", optional_argument, NULL, OPTION_COLOR},
@@ -131,6 +166,7 @@ struct reading {
     enum say_when color;
     int asks;         /* kinds of clients that were given */
     const char *name; /* of the subcommand */
+    char **argv;
 };
 
 static int fail(const char *option, const char *value, const char *why)
@@ -208,6 +244,31 @@ static int read_backend(const char *value, struct options *out)
     return -1;
 }
 
+static int read_name(const char *value, struct options *out)
+{
+    const char *fault = found_name_fault(value);
+    if (fault != NULL)
+        return fail("--name", value, fault);
+    out->name = value;
+    return -1;
+}
+
+static int read_format(const char *value, struct options *out)
+{
+    for (enum environment_format format = FORMAT_ENV; format < FORMAT_COUNT; format++)
+        if (strcmp(value, environment_name(format)) == 0) {
+            out->format = format;
+            return -1;
+        }
+    return fail("--format", value, "expected env, shell, systemd, docker or pod");
+}
+
+/* Whether OPTION is about a server that snag starts, or a client of it. */
+static bool concerns_server(int option)
+{
+    return (option >= OPTION_CLIENT && option <= OPTION_BACKEND) || option == 'k';
+}
+
 static int set_ask(struct reading *reading, enum ask ask)
 {
     struct options *out = reading->out;
@@ -261,6 +322,9 @@ static int read_option(struct reading *reading, int option, const char *value)
     case OPTION_STRICT:
         out->strict = true;
         return -1;
+    case OPTION_SITES:
+        out->sites = true;
+        return -1;
     case OPTION_CLIENT:
         out->client = value;
         return set_ask(reading, ASK_CLIENT);
@@ -297,6 +361,10 @@ static int read_option(struct reading *reading, int option, const char *value)
     case OPTION_SUMMARY:
         out->summary_path = value;
         return -1;
+    case OPTION_NAME:
+        return read_name(value, out);
+    case OPTION_FORMAT:
+        return read_format(value, out);
     case 'q':
         reading->quiet = true;
         return -1;
@@ -344,13 +412,18 @@ static int read_all(struct reading *reading, int argc, char **argv)
         if (option == -1)
             return -1;
         if (option == OPTION_HELP) {
-            fputs(reading->out->live ? help_trace : help_run, stdout);
-            fputs(help_text, stdout);
+            fputs(reading->out->standalone ? help_session : reading->out->live ? help_trace : help_run, stdout);
+            if (!reading->out->standalone)
+                fputs(help_text, stdout);
             return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
         }
         if (option == OPTION_VERSION) {
             puts("snag " SNAG_VERSION);
             return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
+        }
+        if (option == OPTION_FORMAT ? !reading->out->standalone : reading->out->standalone && concerns_server(option)) {
+            say_error("%s: not an option of snag %s", argv[at], reading->name);
+            return EXIT_SNAG;
         }
         int result = option == '?' || option == ':' ? unknown_option(reading, argv[at], optopt, option)
                                                     : read_option(reading, option, optarg);
@@ -363,7 +436,12 @@ static int read_all(struct reading *reading, int argc, char **argv)
 static int check_together(const struct reading *reading, int argc)
 {
     const struct options *out = reading->out;
-    if (optind >= argc) {
+    if (out->standalone && optind < argc) {
+        say_error("%s: snag session start takes no server: start it with what this prints, or use snag run",
+                  reading->argv[optind]);
+        return EXIT_SNAG;
+    }
+    if (optind >= argc && !out->standalone) {
         say_error("no server given; say what to run after --, as in: snag %s -e %s -- SERVER", reading->name,
                   out->live ? "accept4" : "RULE");
         return EXIT_SNAG;
@@ -394,13 +472,15 @@ static int check_together(const struct reading *reading, int argc)
 
 int options_parse(struct options *out, int argc, char **argv)
 {
-    struct reading reading = {.out = out, .name = argv[0]};
+    bool standalone = strcmp(argv[0], "start") == 0;
+    struct reading reading = {.out = out, .name = standalone ? "session start" : argv[0], .argv = argv};
     *out = (struct options){
         .ready_timeout_ns = 30 * NS_PER_S,
         .stop_timeout_ns = 5 * NS_PER_S,
         .stop_signal = SIGTERM,
         .backend = "auto",
         .live = strcmp(argv[0], "trace") == 0,
+        .standalone = standalone,
         .plan = plan_new(),
     };
     if (out->plan == NULL) {
@@ -413,8 +493,8 @@ int options_parse(struct options *out, int argc, char **argv)
         result = check_together(&reading, argc);
     if (result != -1)
         return result;
-    out->server = argv + optind;
-    out->sites = out->stacks || out->trace_path != NULL;
+    out->server = standalone ? NULL : argv + optind;
+    out->sites = out->sites || out->stacks || out->trace_path != NULL || standalone;
     if (ask_is_probe(out->ask) && out->client_timeout_ns == 0)
         out->client_timeout_ns = 10 * NS_PER_S;
     return -1;

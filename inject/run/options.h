@@ -1,5 +1,5 @@
 /*
- * options.h - what `snag run` or `snag trace` was asked to do, read and checked.
+ * options.h - what `snag run`, `snag trace` or `snag session start` was asked to do, read and checked.
  */
 #ifndef SNAG_OPTIONS_H
 #define SNAG_OPTIONS_H
@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "plan/plan.h"
+#include "run/environment.h"
 
 /* How the server is tried once it is ready. */
 enum ask {
@@ -41,14 +42,17 @@ struct options {
     uint64_t for_ns; /* --for; 0: none */
     int stop_signal;
     bool strict, strace_counts;
-    bool stacks; /* `snag trace -k`: with each call, the stack that led to it */
-    bool sites;  /* records hold their call sites */
-    bool live;   /* `snag trace`: calls are shown as they happen, with their arguments */
+    bool stacks;      /* `snag trace -k`: with each call, the stack that led to it */
+    bool sites;       /* records hold their call sites, and rules may ask for them, those that are added later too */
+    bool live;        /* `snag trace`: calls are shown as they happen, with their arguments */
+    bool standalone;  /* `snag session start`: no server is started, `server` is NULL */
+    const char *name; /* --name, or NULL */
+    enum environment_format format; /* standalone: how the environment is printed */
 };
 
 /*
- * Reads the arguments of `snag run` and `snag trace` (ARGV[0] says which) into OUT and sets up say.h.  Returns -1 if the run may go on, else
- * the exit status: 0 after --help, 125 after an error, which has been said.  OUT is to be freed in either case.
+ * Reads the arguments of `snag run`, `snag trace` and `snag session start` (ARGV[0], "run", "trace" or "start", says which)
+ * into OUT and sets up say.h.  Returns -1 if the run may go on, else the exit status: 0 after --help, 125 after an error, which has been said.  OUT is to be freed in either case.
  */
 int options_parse(struct options *out, int argc, char **argv);
 

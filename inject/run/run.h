@@ -1,4 +1,4 @@
-/* run.h - the subcommand `snag run`. */
+/* run.h - the subcommands `snag run`, `snag trace` and `snag session`. */
 #ifndef SNAG_RUN_H
 #define SNAG_RUN_H
 
@@ -16,5 +16,8 @@ int cmd_run(int argc, char **argv);
 
 /* Runs a server and shows its calls; ARGV[0] is "trace".  Returns the exit status. */
 int cmd_trace(int argc, char **argv);
+
+/* Begins a session without a server, or ends one; ARGV[0] is "session".  Returns the exit status. */
+int cmd_session(int argc, char **argv);
 
 #endif

@@ -14,7 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/found.h"
+#include "control/server.h"
 #include "run/clock.h"
+#include "run/command.h"
+#include "run/environment.h"
 #include "run/run.h"
 #include "run/say.h"
 #include "run/spawn.h"
@@ -120,6 +124,15 @@ static bool names_calls(const struct plan *plan)
     return false;
 }
 
+/* Arguments are shown of what is recorded; of a call that is in no plan any more, only if it is traced. */
+void session_wants(struct session *session)
+{
+    unsigned char *wanted = session->board->wanted;
+    for (enum call call = 0; session->options->live && call < CALL_COUNT; call++)
+        wanted[call] = (unsigned char)(wanted[call] & (WANT_RECORD | WANT_RULE) ? wanted[call] | WANT_ARGUMENTS
+                                                                                : wanted[call] & ~WANT_ARGUMENTS);
+}
+
 /* The records that a run needs for what its options ask for. */
 static void want_by_options(struct session *session)
 {
@@ -131,9 +144,8 @@ static void want_by_options(struct session *session)
         session->chosen[call] = !named || plan_traces(options->plan, call);
         if (all || plan_traces(options->plan, call))
             wanted[call] |= WANT_RECORD;
-        if (options->live && wanted[call] & (WANT_RECORD | WANT_RULE))
-            wanted[call] |= WANT_ARGUMENTS;
     }
+    session_wants(session);
     if (options->ask != ASK_NOTHING)
         for (size_t i = 0; i < sizeof judged / sizeof judged[0]; i++)
             wanted[judged[i]] |= WANT_RECORD;
@@ -183,22 +195,44 @@ static int make_sites(struct session *session, const struct rule_set *set)
     return 0;
 }
 
+/* Why no rule that is added now can ask for call sites, or NULL. */
+static const char *why_no_sites(void *context)
+{
+    const struct session *session = context;
+    if (session->sites == NULL)
+        return "this session has no call sites, which caller=, stack=, site= and per=site need: start it with --sites";
+    uint32_t without = atomic_load(&session->board->no_unwinder);
+    if (without > 0 && without >= atomic_load(&session->board->attached))
+        return "libunwind can't be loaded in the server, so its calls have no call sites: install libunwind8";
+    return NULL;
+}
+
+static int pattern_number(void *context, const char *text)
+{
+    const struct session *session = context;
+    return sites_pattern(session->sites, text);
+}
+
 static int make_board(struct session *session)
 {
     char shim[BOARD_PATH_MAX];
     struct rule_set *set = malloc(sizeof *set);
     int result = -1;
+    const struct rulebook_sites sites_of_rules = {
+        .why_not = why_no_sites, .pattern = pattern_number, .context = session};
     if (set == NULL) {
         say_error("no memory for the plan");
-    } else if (plan_compile(session->options->plan, session->options->strace_counts, set) != 0) {
+    } else if ((session->rules = rulebook_new(session->options->plan, session->options->strace_counts)) == NULL) {
         say_error("can't compile the plan: %s", strerror(errno));
     } else if (session->backend->prepare(shim) == 0) {
+        rulebook_begin(session->rules, set);
         session->needs_sites = set->sites;
         set->sites |= session->options->sites;
-        session->file = boardfile_new(set, session->start_ns, shim);
+        session->file = boardfile_new(set, session->start_ns, shim, !session->options->standalone);
     }
     if (session->file != NULL) {
         session->board = boardfile_board(session->file);
+        rulebook_set_board(session->rules, session->board, &sites_of_rules);
         board_watch_ready(session->board, true);
         want_records(session);
         if (session->script != NULL)
@@ -224,6 +258,8 @@ static int make_readers(struct session *session)
         say_error("can't set up the session: %s", strerror(errno));
         return -1;
     }
+    if (session->options->standalone)
+        return 0;
     session->output = output_new(session->base);
     if (session->output == NULL) {
         say_error("can't make pipes for the server's output: %s", strerror(errno));
@@ -235,7 +271,7 @@ static int make_readers(struct session *session)
 static json_t *strings_json(char *const *strings)
 {
     json_t *list = json_array();
-    for (; *strings != NULL; strings++)
+    for (; strings != NULL && *strings != NULL; strings++)
         json_array_append_new(list, jsonl_text(*strings));
     return list;
 }
@@ -343,13 +379,14 @@ static int start_server(struct session *session, const struct reach *reach)
 static void wind_up(struct session *session)
 {
     struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
-    for (int i = 0; i < LAST_KILLS && tree_kill(&session->tree) > 0; i++)
+    for (int i = 0; i < LAST_KILLS && !session->options->standalone && tree_kill(&session->tree) > 0; i++)
         nanosleep(&moment, NULL);
     while (waitpid(-1, NULL, WNOHANG) > 0) {
     }
     drain_finish(session->drain);
     attach_finish(session->attach);
-    output_finish(session->output);
+    if (session->output != NULL)
+        output_finish(session->output);
     events_flush(session);
 }
 
@@ -364,13 +401,14 @@ static int exit_code(int status)
 static bool was_in_vain(struct session *session)
 {
     size_t count;
-    const struct plan *plan = session->options->plan;
     const struct unreached *unreached = attach_unreached(session->attach, &count);
+    if (session->options->standalone)
+        return false;
     if (atomic_load(&session->board->attached) == 0) {
         say_error("nothing was reached: the shim got into no process of the server");
         return true;
     }
-    if (count == 0 || plan_rule_count(plan) == 0 || summary_matched(session->board, plan) > 0)
+    if (count == 0 || rulebook_count(session->rules) == 0 || rulebook_sums(session->rules).matched > 0)
         return false;
     say_error("no rule matched a call, and the shim is not in %s", unreached[0].exe);
     return true;
@@ -380,6 +418,8 @@ static bool was_in_vain(struct session *session)
 static int outcome(const struct session *session)
 {
     const struct facts *facts = &session->facts;
+    if (session->options->standalone)
+        return 0;
     int server = exit_code(tree_status(&session->tree));
     int client = facts->client_timed_out ? EXIT_CLIENT_TIMEOUT
                  : facts->command        ? exit_code(facts->client_status)
@@ -397,7 +437,7 @@ static int outcome(const struct session *session)
 static void fill_summary(struct session *session, struct summary *out, const char *address)
 {
     *out = (struct summary){
-        .plan = session->options->plan,
+        .rules = session->rules,
         .board = session->board,
         .sites = session->sites,
         .facts = &session->facts,
@@ -443,9 +483,8 @@ static int report(struct session *session)
 {
     char evidence[VERDICT_TEXT_MAX], address[ADDRESS_TEXT_MAX];
     struct summary summary;
-    const struct plan *plan = session->options->plan;
     fill_summary(session, &summary, endpoint_text(&session->endpoint, address));
-    session->facts.injected = summary_injected(session->board, plan);
+    session->facts.injected = rulebook_sums(session->rules).injected;
     if (session->script != NULL) {
         summary.evidence = "";
         return write_files(session, &summary) == 0 && !session->failed ? 0 : EXIT_SNAG;
@@ -454,7 +493,10 @@ static int report(struct session *session)
         summary.verdict = verdict_judge(&session->facts, evidence);
     summary.evidence = summary.verdict != VERDICT_NONE ? evidence : "";
     summary_say(&summary);
-    if (output_dropped(session->output) > 0)
+    if (session->options->standalone)
+        say_note("%u program%s attached", atomic_load(&session->board->attached),
+                 atomic_load(&session->board->attached) == 1 ? "" : "s");
+    else if (output_dropped(session->output) > 0)
         say_note("%ju calls were not printed: what reads the trace was too slow",
                  (uintmax_t)output_dropped(session->output));
     bool written = write_files(session, &summary) == 0;
@@ -462,7 +504,7 @@ static int report(struct session *session)
         return EXIT_SNAG;
     if (session->failed || !written)
         return EXIT_SNAG;
-    if (session->options->strict && summary_idle_rules(session->board, plan) > 0) {
+    if (session->options->strict && rulebook_idle(session->rules) > 0) {
         say_error("--strict: a rule never matched or never fired");
         return EXIT_SNAG;
     }
@@ -479,6 +521,7 @@ static void free_event(struct event *event)
 
 static void session_close(struct session *session)
 {
+    server_close(session->control);
     probe_free(session->probe);
     client_free(&session->client);
     client_free(&session->ready_command);
@@ -488,6 +531,7 @@ static void session_close(struct session *session)
     drain_free(session->drain);
     jsonl_close(session->trace);
     sites_free(session->sites);
+    rulebook_free(session->rules);
     boardfile_free(session->file);
     for (size_t i = 0; i < SESSION_SIGNALS; i++)
         free_event(session->signals[i]);
@@ -512,24 +556,73 @@ static bool is_nested(void)
     return true;
 }
 
+/* Names are this user's to give, and each to one session at a time. */
+static int check_name(const struct session *session)
+{
+    const char *name = session->options->name;
+    struct found found;
+    if (name == NULL || !found_session(name, &found))
+        return 0;
+    say_error("--name %s: process %d has a session of that name", name, (int)found.pid);
+    found_close(&found);
+    return -1;
+}
+
+/* A run can do without, if it must. */
+static int open_control(struct session *session)
+{
+    if (command_open(session) == 0)
+        return 0;
+    int error = errno;
+    if (session->options->standalone)
+        say_error("can't open the control socket: %s", strerror(error));
+    else
+        say_note("snag ctl won't find this session: can't open the control socket: %s", strerror(error));
+    return session->options->standalone ? -1 : 0;
+}
+
+/* Says how a server gets into the session.  Returns -1, or the exit status. */
+static int hand_out(struct session *session)
+{
+    const char *name = session->options->name;
+    char pid[16];
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    if (environment_print(session->options->format, name != NULL ? name : pid, session->board->shim_path,
+                          boardfile_path(session->file), stdout) == 0)
+        return -1;
+    say_error("can't print the environment: %s", strerror(errno));
+    return EXIT_SNAG;
+}
+
+/* What goes on after the session is to cost nothing: no rule, no record. */
+static void close_board(struct session *session)
+{
+    volatile unsigned char *wanted = session->board->wanted;
+    for (size_t i = 0; session->options->standalone && i < sizeof session->board->wanted; i++)
+        wanted[i] = 0;
+}
+
 static int run_session(struct session *session)
 {
     struct reach reach;
     if (is_nested())
         return EXIT_SNAG;
-    session->backend->reach(session->options->server[0], &reach);
-    if (reach.status != 0) {
+    if (!session->options->standalone)
+        session->backend->reach(session->options->server[0], &reach);
+    if (!session->options->standalone && reach.status != 0) {
         say_error("%s", reach.why);
         return reach.status;
     }
     boardfile_clean();
-    if (open_files(session) != 0 || make_board(session) != 0 || make_readers(session) != 0)
+    if (check_name(session) != 0 || open_files(session) != 0 || make_board(session) != 0 ||
+        make_readers(session) != 0 || open_control(session) != 0)
         return EXIT_SNAG;
-    int status = start_server(session, &reach);
+    int status = session->options->standalone ? hand_out(session) : start_server(session, &reach);
     if (status != -1)
         return status;
     step_start(session);
     event_base_dispatch(session->base);
+    close_board(session);
     wind_up(session);
     if (session->script != NULL)
         session->script->over(session);

@@ -5,6 +5,7 @@
  *     session.c   makes everything, runs the loop, takes everything down again, reports
  *     steps.c     what happens next: ready, client done, server gone, a signal, time is up
  *     events.c    what a record of the shim means to the run
+ *     command.c   what `snag ctl` asks of it while it lasts
  *
  * One thread; everything happens in callbacks of one event loop.
  */
@@ -23,6 +24,7 @@
 #include "run/output.h"
 #include "run/probe.h"
 #include "run/ready.h"
+#include "run/rulebook.h"
 #include "run/tree.h"
 #include "run/unseen.h"
 #include "run/verdict.h"
@@ -60,6 +62,13 @@ struct script {
     void *context;
 };
 
+struct server;
+
+/* What records of one call have come. */
+struct seen_calls {
+    uint64_t count, failed, injected;
+};
+
 struct session {
     const struct options *options;
     const struct script *script; /* NULL: the options say what is done */
@@ -80,20 +89,23 @@ struct session {
     struct boardfile *file;
     struct board *board;
     struct drain *drain;
-    struct jsonl *trace; /* NULL: none */
-    struct sites *sites; /* NULL: the session has no call sites */
-    bool needs_sites;    /* a rule asks for them */
-    bool unwinder_said;  /* that libunwind is missing */
-    struct output *output;
+    struct jsonl *trace;   /* NULL: none */
+    struct sites *sites;   /* NULL: the session has no call sites */
+    bool needs_sites;      /* a rule that the session began with asks for them */
+    bool unwinder_said;    /* that libunwind is missing */
+    struct output *output; /* NULL: there is no server whose output it could be */
     struct attach *attach;
     struct unseen *unseen;
+    struct rulebook *rules;
+    struct server *control; /* NULL: none, which was said */
     struct tree tree;
     struct ready ready;
     struct endpoint endpoint;
-    bool ready_known;        /* the server is ready, and `endpoint` is where */
-    bool rings_full;         /* no room for more rings */
-    uint64_t calls;          /* records of calls */
-    uint64_t traced;         /* calls given to the trace */
+    bool ready_known; /* the server is ready, and `endpoint` is where */
+    bool rings_full;  /* no room for more rings */
+    uint64_t calls;   /* records of calls */
+    uint64_t traced;  /* calls given to the trace */
+    struct seen_calls seen[CALL_COUNT];
     bool chosen[CALL_COUNT]; /* by -e trace=; all, if it names none */
     int32_t only_tid;        /* live: the one thread that was seen; 0: none, -1: there are several */
     bool unwritable;         /* live: the trace can't be written any more, which was said */
@@ -112,7 +124,7 @@ struct session {
     bool for_over;     /* --for ended it */
 };
 
-/* Runs a server as OPTIONS say.  Returns the exit status. */
+/* Runs a server as OPTIONS say, or a session without one.  Returns the exit status. */
 int session_run(const struct options *options);
 
 /*
@@ -123,6 +135,9 @@ int session_play(const struct options *options, const struct script *script);
 
 /* Asks the server to end, and the run with it. */
 void session_stop(struct session *session);
+
+/* The plan has changed: sees to what the shim records, and how. */
+void session_wants(struct session *session);
 
 /* Reports a failure of snag's own and ends the run. */
 void session_fail(struct session *session);

@@ -162,8 +162,9 @@ static uint64_t since_ready_ms(const struct session *session)
 /* Whether a rule holds an accept back when its connection is there already, and its record with it. */
 static bool delays_accepts(struct session *session)
 {
-    const struct rule *rules = board_rules(session->board);
-    for (uint32_t i = 0; i < session->board->rule_count; i++)
+    uint32_t stamp = atomic_load(&session->board->plan_stamp);
+    const struct rule *rules = board_rules(session->board, stamp);
+    for (uint32_t i = 0; i < session->board->rule_counts[stamp % PLANS]; i++)
         if ((rules[i].actions & ACT_DELAY_EXIT) &&
             (rule_names(&rules[i], CALL_accept) || rule_names(&rules[i], CALL_accept4)))
             return true;
@@ -234,7 +235,7 @@ static void step_client_done(struct session *session)
     note_client(session);
     if (session->facts.server_ended)
         step_over(session);
-    else if (session->facts.client_ok || summary_injected(session->board, session->options->plan) == 0)
+    else if (session->facts.client_ok || rulebook_sums(session->rules).injected == 0)
         session_stop(session);
     else
         step_judge(session);
@@ -359,6 +360,10 @@ static void look_before_the_end(struct session *session)
 static void look_at_processes(struct session *session, uint64_t now_ns)
 {
     struct proc *list;
+    if (session->options->standalone) {
+        attach_prune(session->attach);
+        return;
+    }
     ssize_t count = tree_list(false, &list);
     if (count < 0)
         return;
@@ -543,6 +548,8 @@ static bool server_is_gone(struct session *session)
 void step_child(struct session *session)
 {
     reap(session);
+    if (session->options->standalone)
+        return;
     if (session->phase == PHASE_OVER)
         return;
     if (!session->facts.server_ended && server_is_gone(session))
@@ -557,6 +564,10 @@ void step_child(struct session *session)
 void step_signal(struct session *session, int signal)
 {
     bool again = signal == SIGINT && session->signal == SIGINT;
+    if (session->options->standalone) {
+        step_over(session);
+        return;
+    }
     tree_stop(&session->tree, signal);
     client_signal(&session->client, signal);
     client_signal(&session->ready_command, signal);

@@ -15,41 +15,6 @@
 #include "run/where.h"
 #include "trace/jsonl.h"
 
-static uint64_t value(const _Atomic uint64_t *counter)
-{
-    return atomic_load(counter);
-}
-
-uint64_t summary_matched(struct board *board, const struct plan *plan)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < plan_rule_count(plan); i++)
-        sum += value(&board_tally(board, (uint32_t)i)->matched);
-    return sum;
-}
-
-uint64_t summary_injected(struct board *board, const struct plan *plan)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < plan_rule_count(plan); i++)
-        sum += value(&board_tally(board, (uint32_t)i)->injected);
-    return sum;
-}
-
-/* A fault that the kernel left nothing to do for, or that gave way, has fired all the same. */
-static bool has_fired(const struct tally *tally)
-{
-    return value(&tally->injected) + value(&tally->missed) + value(&tally->yielded) > 0;
-}
-
-size_t summary_idle_rules(struct board *board, const struct plan *plan)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < plan_rule_count(plan); i++)
-        count += !has_fired(board_tally(board, (uint32_t)i));
-    return count;
-}
-
 static void say_ready(const struct summary *summary)
 {
     if (summary->ready)
@@ -57,41 +22,40 @@ static void say_ready(const struct summary *summary)
                  (int)summary->ready_pid, summary->ready_ms);
 }
 
-/* Where rule I was injected, to be freed; NULL without memory. */
-static char *where_text(const struct summary *summary, size_t i)
+/* Where RULE was injected, to be freed; NULL without memory. */
+static char *where_text(const struct summary *summary, const struct rulebook_rule *rule)
 {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
     if (out == NULL)
         return NULL;
-    where_print_rule(summary, i, out);
+    where_print_rule(summary, rule, out);
     return fclose(out) == 0 ? text : NULL;
 }
 
 static void say_rule(const struct summary *summary, size_t i)
 {
-    const struct tally *tally = board_tally(summary->board, (uint32_t)i);
-    const char *name = plan_rule_name(summary->plan, i);
-    const char *text = name != NULL ? name : plan_rule_text(summary->plan, i);
+    const struct rulebook_rule rule = rulebook_at(summary->rules, i);
+    const struct rulebook_counts tally = rulebook_counts(summary->rules, i, false);
     char counts[160];
-    if (value(&tally->matched) == 0)
+    if (tally.matched == 0)
         snprintf(counts, sizeof counts, "%snever matched%s", say_paint(PAINT_WARN), say_plain());
-    else if (!has_fired(tally))
-        snprintf(counts, sizeof counts, "matched %" PRIu64 " time%s, %snever fired%s", value(&tally->matched),
-                 value(&tally->matched) == 1 ? "" : "s", say_paint(PAINT_WARN), say_plain());
+    else if (!rulebook_fired(&tally))
+        snprintf(counts, sizeof counts, "matched %" PRIu64 " time%s, %snever fired%s", tally.matched,
+                 tally.matched == 1 ? "" : "s", say_paint(PAINT_WARN), say_plain());
     else
-        snprintf(counts, sizeof counts, "matched %" PRIu64 ", injected %" PRIu64, value(&tally->matched),
-                 value(&tally->injected));
+        snprintf(counts, sizeof counts, "matched %" PRIu64 ", injected %" PRIu64, tally.matched, tally.injected);
     char more[80] = "";
-    if (value(&tally->missed) > 0)
-        snprintf(more, sizeof more, ", missed %" PRIu64, value(&tally->missed));
-    if (value(&tally->yielded) > 0)
-        snprintf(more + strlen(more), sizeof more - strlen(more), ", yielded %" PRIu64, value(&tally->yielded));
-    char *where = where_text(summary, i);
-    say_note("rule %zu, %s: %s%s%s", i + 1, text, counts, more, where != NULL ? where : "");
+    if (tally.missed > 0)
+        snprintf(more, sizeof more, ", missed %" PRIu64, tally.missed);
+    if (tally.yielded > 0)
+        snprintf(more + strlen(more), sizeof more - strlen(more), ", yielded %" PRIu64, tally.yielded);
+    char *where = where_text(summary, &rule);
+    say_note("rule %" PRIu32 "%s, %s: %s%s%s", rule.number, rule.deleted ? " (deleted)" : "",
+             rule.name != NULL ? rule.name : rule.text, counts, more, where != NULL ? where : "");
     free(where);
-    where_say_missing(summary, i);
+    where_say_missing(summary, &rule);
 }
 
 static void say_unreached(const struct unreached *unreached)
@@ -117,7 +81,7 @@ static void say_verdict(const struct summary *summary)
 void summary_say(const struct summary *summary)
 {
     say_ready(summary);
-    for (size_t i = 0; i < plan_rule_count(summary->plan); i++)
+    for (size_t i = 0; i < rulebook_count(summary->rules); i++)
         say_rule(summary, i);
     if (summary->lost > 0)
         say_note("at least %" PRIu64 " events lost", summary->lost);
@@ -132,18 +96,19 @@ void summary_say(const struct summary *summary)
 static json_t *rules_json(const struct summary *summary)
 {
     json_t *rules = json_array();
-    for (size_t i = 0; i < plan_rule_count(summary->plan); i++) {
-        const struct tally *tally = board_tally(summary->board, (uint32_t)i);
-        const char *name = plan_rule_name(summary->plan, i);
-        json_int_t number = (json_int_t)i + 1;
-        json_t *rule = json_pack(
-            "{s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "rule", number, "text", jsonl_text(plan_rule_text(summary->plan, i)),
-            "name", name != NULL ? jsonl_text(name) : json_null(), "matched", (json_int_t)value(&tally->matched),
-            "injected", (json_int_t)value(&tally->injected), "missed", (json_int_t)value(&tally->missed), "yielded",
-            (json_int_t)value(&tally->yielded));
+    for (size_t i = 0; i < rulebook_count(summary->rules); i++) {
+        const struct rulebook_rule rule = rulebook_at(summary->rules, i);
+        const struct rulebook_counts counts = rulebook_counts(summary->rules, i, false);
+        json_t *object =
+            json_pack("{s:I, s:o, s:o, s:I, s:I, s:I, s:I}", "rule", (json_int_t)rule.number, "text",
+                      jsonl_text(rule.text), "name", rule.name != NULL ? jsonl_text(rule.name) : json_null(), "matched",
+                      (json_int_t)counts.matched, "injected", (json_int_t)counts.injected, "missed",
+                      (json_int_t)counts.missed, "yielded", (json_int_t)counts.yielded);
+        if (rule.deleted)
+            json_object_set_new(object, "deleted", json_true());
         if (summary->sites != NULL)
-            json_object_set_new(rule, "sites", where_rule_json(summary, i));
-        json_array_append_new(rules, rule);
+            json_object_set_new(object, "sites", where_rule_json(summary, &rule));
+        json_array_append_new(rules, object);
     }
     return rules;
 }
@@ -215,8 +180,8 @@ json_t *summary_json(const struct summary *summary)
         unseen_json(summary), "ready_ms", milliseconds(summary->ready, summary->ready_ms));
     if (summary->sites != NULL && object != NULL) {
         json_object_set_new(object, "sites", where_sites_json(summary));
-        json_object_set_new(object, "unwalked", json_integer((json_int_t)value(&summary->board->unwalked)));
-        json_object_set_new(object, "unresolved", json_integer((json_int_t)value(&summary->board->unresolved)));
+        json_object_set_new(object, "unwalked", json_integer((json_int_t)atomic_load(&summary->board->unwalked)));
+        json_object_set_new(object, "unresolved", json_integer((json_int_t)atomic_load(&summary->board->unresolved)));
     }
     return object;
 }

@@ -7,16 +7,15 @@
 
 #include <jansson.h>
 
-#include "engine/board.h"
-#include "plan/plan.h"
 #include "run/attach.h"
+#include "run/rulebook.h"
 #include "run/unseen.h"
 #include "run/verdict.h"
 #include "sites/sites.h"
 
 struct summary {
-    const struct plan *plan;
-    struct board *board; /* for the tallies */
+    const struct rulebook *rules;
+    struct board *board; /* for what is missing of call sites */
     struct sites *sites; /* NULL: the session has no call sites */
     bool stacks;         /* they were shown: what a rule for one of them looks like is said */
     const bool *chosen;  /* by call: it is one of those that are shown */
@@ -35,13 +34,6 @@ struct summary {
     bool ended;          /* the server ran and ended, with: */
     int status;          /* as of waitpid(2) */
 };
-
-/* Sums of what the rules' tallies hold. */
-uint64_t summary_matched(struct board *board, const struct plan *plan);
-uint64_t summary_injected(struct board *board, const struct plan *plan);
-
-/* Returns how many rules never matched or never fired. */
-size_t summary_idle_rules(struct board *board, const struct plan *plan);
 
 /* Says it. */
 void summary_say(const struct summary *summary);

@@ -12,11 +12,11 @@ enum {
     SAID_SITES = 20, /* likewise, in the list of all */
 };
 
-/* Where rule I was injected at SITE, how often. */
-static uint64_t hits_of(const struct site *site, size_t i)
+/* How often RULE was injected at SITE. */
+static uint64_t hits_of(const struct site *site, const struct rulebook_rule *rule)
 {
     for (size_t k = 0; k < site->hit_count; k++)
-        if (site->hits[k].rule == i)
+        if (site->hits[k].rule == rule->number)
             return site->hits[k].injected;
     return 0;
 }
@@ -26,15 +26,15 @@ static size_t all_sites(const struct summary *summary, struct site *const **list
     return summary->sites != NULL ? sites_sort(summary->sites, list) : 0;
 }
 
-void where_print_rule(const struct summary *summary, size_t i, FILE *out)
+void where_print_rule(const struct summary *summary, const struct rulebook_rule *rule, FILE *out)
 {
     struct site *const *list;
     char name[SITE_NAME_MAX];
     size_t count = all_sites(summary, &list), hit = 0, shown = 0;
     for (size_t k = 0; k < count; k++)
-        hit += hits_of(list[k], i) > 0;
+        hit += hits_of(list[k], rule) > 0;
     for (size_t k = 0; k < count && shown < RULE_SITES; k++) {
-        uint64_t injected = hits_of(list[k], i);
+        uint64_t injected = hits_of(list[k], rule);
         if (injected == 0)
             continue;
         fprintf(out, "%s%s", shown++ > 0 ? ", " : ", at ", site_name(list[k], name));
@@ -45,34 +45,25 @@ void where_print_rule(const struct summary *summary, size_t i, FILE *out)
         fprintf(out, " and %zu more", hit - shown);
 }
 
-static void say_missing(const struct summary *summary, size_t i, const char *key, uint16_t pattern)
+static void say_missing(const struct summary *summary, uint32_t number, const char *key, int pattern)
 {
     char *text = NULL;
     size_t length = 0;
-    FILE *out = sites_found(summary->sites, pattern) ? NULL : open_memstream(&text, &length);
+    FILE *out = pattern < 0 || sites_found(summary->sites, (size_t)pattern) ? NULL : open_memstream(&text, &length);
     if (out == NULL)
         return;
-    sites_explain(summary->sites, pattern, out);
+    sites_explain(summary->sites, (size_t)pattern, out);
     if (fclose(out) == 0)
-        say_note("rule %zu, %s%s%s%s", i + 1, key, say_paint(PAINT_WARN), text, say_plain());
+        say_note("rule %" PRIu32 ", %s%s%s%s", number, key, say_paint(PAINT_WARN), text, say_plain());
     free(text);
 }
 
-void where_say_missing(const struct summary *summary, size_t i)
+void where_say_missing(const struct summary *summary, const struct rulebook_rule *rule)
 {
-    struct board *board = summary->board;
-    if (summary->sites == NULL || atomic_load(&board->module_count) == 0)
+    if (summary->sites == NULL || atomic_load(&summary->board->module_count) == 0)
         return; /* no process was reached, which is said elsewhere */
-    for (uint32_t k = 0; k < board->rule_count; k++) {
-        const struct rule *rule = &board_rules(board)[k];
-        if (rule->tally != i)
-            continue;
-        if (rule->filters & IF_CALLER)
-            say_missing(summary, i, "caller=", rule->caller_pattern);
-        if (rule->filters & IF_STACK)
-            say_missing(summary, i, "stack=", rule->stack_pattern);
-        return; /* the others that the rule was split into have the same */
-    }
+    say_missing(summary, rule->number, "caller=", rule->caller);
+    say_missing(summary, rule->number, "stack=", rule->stack);
 }
 
 static const char *plural(uint64_t count)
@@ -115,16 +106,16 @@ void where_say_sites(const struct summary *summary)
         say_note("and %zu call sites more: snag report lists all of a trace that -o FILE wrote", said - SAID_SITES);
 }
 
-json_t *where_rule_json(const struct summary *summary, size_t i)
+json_t *where_rule_json(const struct summary *summary, const struct rulebook_rule *rule)
 {
     struct site *const *list;
     char id[SITE_ID_MAX];
     size_t count = all_sites(summary, &list);
     json_t *sites = json_array();
     for (size_t k = 0; k < count; k++)
-        if (hits_of(list[k], i) > 0)
+        if (hits_of(list[k], rule) > 0)
             json_array_append_new(sites, json_pack("{s:s, s:I}", "site", site_id_text(list[k]->id, id), "injected",
-                                                   (json_int_t)hits_of(list[k], i)));
+                                                   (json_int_t)hits_of(list[k], rule)));
     return sites;
 }
 

@@ -10,11 +10,11 @@
 
 #include "run/summary.h"
 
-/* Prints where rule I, as the user counts from 0, was injected: ", at ngx_event_accept", or nothing, to OUT. */
-void where_print_rule(const struct summary *summary, size_t i, FILE *out);
+/* Prints where RULE was injected: ", at ngx_event_accept", or nothing, to OUT. */
+void where_print_rule(const struct summary *summary, const struct rulebook_rule *rule, FILE *out);
 
-/* Says why the functions of caller= and stack= in rule I were not found, of those that were not. */
-void where_say_missing(const struct summary *summary, size_t i);
+/* Says why the functions of caller= and stack= in RULE were not found, of those that were not. */
+void where_say_missing(const struct summary *summary, const struct rulebook_rule *rule);
 
 /* Says which calls have no call site, and why. */
 void where_say_lost(const struct summary *summary);
@@ -22,8 +22,8 @@ void where_say_lost(const struct summary *summary);
 /* Says what the sites were, each with a rule for it alone. */
 void where_say_sites(const struct summary *summary);
 
-/* Return where rule I was injected, and all sites, as lists; NULL without memory. */
-json_t *where_rule_json(const struct summary *summary, size_t i);
+/* Return where RULE was injected, and all sites, as lists; NULL without memory. */
+json_t *where_rule_json(const struct summary *summary, const struct rulebook_rule *rule);
 json_t *where_sites_json(const struct summary *summary);
 
 #endif

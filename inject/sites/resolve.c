@@ -13,20 +13,22 @@ struct resolver {
     struct board *board;
     struct modules *modules;
     size_t count;
+    uint32_t ranges; /* on the board; it is told of them later */
     bool done[MODULE_MAX];
     struct {
         struct pattern pattern;
         bool found;
-    } patterns[];
+    } patterns[PATTERN_MAX];
 };
 
 struct resolver *resolver_new(struct board *board, struct modules *modules, const char *const *texts, size_t count)
 {
-    struct resolver *resolver = calloc(1, sizeof *resolver + count * sizeof resolver->patterns[0]);
+    struct resolver *resolver = count <= PATTERN_MAX ? calloc(1, sizeof *resolver) : NULL;
     if (resolver == NULL)
         return NULL;
     resolver->board = board;
     resolver->modules = modules;
+    resolver->ranges = atomic_load(&board->range_count);
     for (; resolver->count < count; resolver->count++)
         if (pattern_read(&resolver->patterns[resolver->count].pattern, texts[resolver->count]) != 0) {
             resolver_free(resolver);
@@ -47,29 +49,28 @@ void resolver_free(struct resolver *resolver)
 
 /* What a range is for. */
 struct target {
-    struct board *board;
+    struct resolver *resolver;
     uint32_t module, pattern;
 };
 
 static int put_range(void *context, uint64_t from, uint64_t to)
 {
     const struct target *target = context;
-    uint32_t count = atomic_load_explicit(&target->board->range_count, memory_order_relaxed);
-    if (count >= RANGE_MAX) {
+    struct resolver *resolver = target->resolver;
+    if (resolver->ranges >= RANGE_MAX) {
         errno = ENOSPC;
         return -1;
     }
-    *board_range(target->board, count) = (struct range){
+    *board_range(resolver->board, resolver->ranges++) = (struct range){
         .from = from, .to = to, .module = (uint16_t)target->module, .pattern = (uint16_t)target->pattern};
-    atomic_store_explicit(&target->board->range_count, count + 1, memory_order_release);
     return 0;
 }
 
-/* Ranges first, then the generation that makes stacks look at them, then the word that a process waits for. */
-static int resolve_module(struct resolver *resolver, uint32_t index, const char *path, size_t *bad)
+/* Looks for the patterns from FIRST on in a module.  The ranges are not told of yet. */
+static int look_into(struct resolver *resolver, uint32_t index, const char *path, size_t first, size_t *bad)
 {
-    struct target target = {.board = resolver->board, .module = index};
-    for (size_t i = 0; i < resolver->count; i++) {
+    struct target target = {.resolver = resolver, .module = index};
+    for (size_t i = first; i < resolver->count; i++) {
         const struct pattern *pattern = &resolver->patterns[i].pattern;
         if (!pattern_has_module(pattern, path))
             continue;
@@ -82,10 +83,21 @@ static int resolve_module(struct resolver *resolver, uint32_t index, const char 
         }
         resolver->patterns[i].found = resolver->patterns[i].found || ranges > 0;
     }
+    return 0;
+}
+
+/* Ranges first, then the generation that makes stacks look at them; last the word that a process waits for. */
+static void tell_ranges(struct resolver *resolver)
+{
+    atomic_store_explicit(&resolver->board->range_count, resolver->ranges, memory_order_release);
     atomic_fetch_add_explicit(&resolver->board->range_generation, 1, memory_order_release);
+}
+
+static void tell_resolved(struct resolver *resolver, uint32_t index)
+{
+    resolver->done[index] = true;
     atomic_store_explicit(&board_module(resolver->board, index)->resolved, (uint32_t)resolver->count,
                           memory_order_release);
-    return 0;
 }
 
 int resolver_serve(struct resolver *resolver, size_t *pattern)
@@ -95,10 +107,53 @@ int resolver_serve(struct resolver *resolver, size_t *pattern)
         const char *path = resolver->done[i] ? NULL : modules_path(resolver->modules, i);
         if (path == NULL)
             continue;
-        resolver->done[i] = true;
-        if (resolve_module(resolver, i, path, pattern) != 0)
+        if (look_into(resolver, i, path, 0, pattern) != 0)
+            return -1;
+        tell_ranges(resolver);
+        tell_resolved(resolver, i);
+    }
+    return 0;
+}
+
+/* Looks for the last pattern in all modules, and for the others in those that are new; marks those that it looked into. */
+static int look_everywhere(struct resolver *resolver, bool looked[MODULE_MAX])
+{
+    size_t bad;
+    uint32_t count = modules_count(resolver->modules);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *path = modules_path(resolver->modules, i);
+        looked[i] = path != NULL;
+        if (looked[i] && look_into(resolver, i, path, resolver->done[i] ? resolver->count - 1 : 0, &bad) != 0)
             return -1;
     }
+    return 0;
+}
+
+int resolver_add(struct resolver *resolver, const char *text)
+{
+    bool looked[MODULE_MAX] = {false};
+    uint32_t ranges = resolver->ranges;
+    if (resolver->count == PATTERN_MAX) {
+        errno = E2BIG;
+        return -1;
+    }
+    struct pattern *pattern = &resolver->patterns[resolver->count].pattern;
+    if (pattern_read(pattern, text) != 0)
+        return -1;
+    resolver->patterns[resolver->count++].found = false;
+    if (look_everywhere(resolver, looked) != 0) {
+        int error = errno;
+        resolver->ranges = ranges;
+        resolver->count--;
+        pattern_clear(pattern);
+        errno = error;
+        return -1;
+    }
+    tell_ranges(resolver);
+    for (uint32_t i = 0; i < MODULE_MAX; i++)
+        if (looked[i])
+            tell_resolved(resolver, i);
+    atomic_store_explicit(&resolver->board->pattern_count, (uint32_t)resolver->count, memory_order_release);
     return 0;
 }
 

@@ -1,8 +1,8 @@
 /*
  * resolve.h - tells the shim where in the modules of a board the functions are that caller= and stack= name.
  *
- * A module is looked into once, when it has appeared: a process that starts waits for that, and one that maps another file
- * later does not.  One thread only.
+ * A module is looked into when it has appeared: a process that starts waits for that, and one that maps another file later
+ * does not.  A pattern that comes later is looked for in all modules at once.  One thread only.
  */
 #ifndef SNAG_RESOLVE_H
 #define SNAG_RESOLVE_H
@@ -20,6 +20,13 @@ struct resolver;
  */
 struct resolver *resolver_new(struct board *board, struct modules *modules, const char *const *texts, size_t count);
 void resolver_free(struct resolver *resolver);
+
+/*
+ * Adds the pattern TEXT, which must outlive RESOLVER, and looks for it in all modules: it is the shim's to use when this
+ * returns.  Returns 0; -1 with errno, and nothing done: E2BIG, there are PATTERN_MAX; ENOSPC, more ranges than a board
+ * holds; ENOMEM.
+ */
+int resolver_add(struct resolver *resolver, const char *text);
 
 /*
  * Looks into the modules that are new.  Returns 0; -1 with errno ENOSPC if there are more ranges than a board holds: the

@@ -84,6 +84,18 @@ void sites_free(struct sites *sites)
     free(sites);
 }
 
+int sites_pattern(struct sites *sites, const char *text)
+{
+    for (size_t i = 0; i < sites->pattern_count; i++)
+        if (strcmp(sites->patterns[i], text) == 0)
+            return (int)i;
+    const char *kept = texts_add(&sites->texts, text, SIZE_MAX);
+    if (kept == NULL || resolver_add(sites->resolver, kept) != 0)
+        return -1;
+    sites->patterns[sites->pattern_count] = kept;
+    return (int)sites->pattern_count++;
+}
+
 bool sites_found(const struct sites *sites, size_t pattern)
 {
     return pattern >= sites->pattern_count || resolver_found(sites->resolver, pattern);
@@ -282,7 +294,7 @@ static void count_hit(struct site *site, uint32_t rule)
     site->hits[i].injected++;
 }
 
-void sites_count(struct sites *sites, const struct event *event, int rule)
+void sites_count(struct sites *sites, const struct event *event, uint32_t rule)
 {
     struct site *site = get_site(sites, event->site);
     if (site == NULL)
@@ -292,8 +304,8 @@ void sites_count(struct sites *sites, const struct event *event, int rule)
     if (!(event->flags & EVENT_INJECTED))
         return;
     site->injected++;
-    if (rule >= 0)
-        count_hit(site, (uint32_t)rule);
+    if (rule > 0)
+        count_hit(site, rule);
 }
 
 /* Equal from run to run: by what the ids are made of, and not by when a site was seen. */

@@ -35,7 +35,7 @@ struct site_frame {
     size_t place_count;         /* at least one */
 };
 
-/* How often a rule, as the user counts them from 0, was injected at a site. */
+/* How often the rule with a number, as the user counts them from 1, was injected at a site. */
 struct site_hit {
     uint32_t rule;
     uint64_t injected;
@@ -74,8 +74,8 @@ int sites_serve(struct sites *sites, const char **pattern);
 /* Returns the site with ID, named; NULL if the board has none, or there is no memory.  Lives with SITES. */
 struct site *sites_find(struct sites *sites, uint64_t id);
 
-/* Counts EVENT, an EVENT_CALL that has a site.  Names nothing.  RULE is its rule as the user counts them, from 0; -1 for none. */
-void sites_count(struct sites *sites, const struct event *event, int rule);
+/* Counts EVENT, an EVENT_CALL that has a site.  Names nothing.  RULE is its rule's number, from 1; 0 for none. */
+void sites_count(struct sites *sites, const struct event *event, uint32_t rule);
 
 /* Numbers the sites that were found, and returns them by call and function in *LIST, which lives with SITES. */
 size_t sites_sort(struct sites *sites, struct site *const **list);
@@ -92,7 +92,13 @@ const char *site_name(const struct site *site, char out[SITE_NAME_MAX]);
  */
 const char *site_rule(enum call call, const char *id, char out[SITE_RULE_MAX]);
 
-/* Returns whether the pattern PATTERN of the plan was found in some module, */
+/*
+ * Returns the number of the pattern TEXT, which is made known if it is a new one: when this returns, each process decides by
+ * it that has told of its modules.  -1 with errno: E2BIG, there are PATTERN_MAX; ENOSPC, as sites_serve(); ENOMEM.
+ */
+int sites_pattern(struct sites *sites, const char *text);
+
+/* Returns whether the pattern PATTERN was found in some module, */
 bool sites_found(const struct sites *sites, size_t pattern);
 
 /* and prints it, and why it was not, to OUT: a line without its end. */

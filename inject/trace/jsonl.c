@@ -204,11 +204,11 @@ static void put_arguments(struct jsonl *trace, const struct event *event, const 
     put_json(trace, ",\"args\":", list);
 }
 
-static void put_rule(struct jsonl *trace, const struct event *event)
+static void put_rule(struct jsonl *trace, const struct event *event, uint32_t rule)
 {
     put(trace, event->flags & EVENT_INJECTED ? ",\"injected\":true" : ",\"injected\":false");
-    if (event->rule != 0) {
-        put_number(trace, ",\"rule\":", event->rule);
+    if (rule != 0) {
+        put_number(trace, ",\"rule\":", rule);
         put_number(trace, ",\"nth\":", event->nth);
     }
     if (event->flags & EVENT_MISSED)
@@ -293,7 +293,7 @@ static void put_site(struct jsonl *trace, uint64_t id)
         put(trace, ",\"site\":null");
 }
 
-static void write_call(struct jsonl *trace, const struct event *event, const void *payload)
+static void write_call(struct jsonl *trace, const struct event *event, const void *payload, uint32_t rule)
 {
     if (event->call >= CALL_COUNT || trace->error != 0)
         return;
@@ -309,7 +309,7 @@ static void write_call(struct jsonl *trace, const struct event *event, const voi
     if (event->fd >= 0)
         put_number(trace, ",\"fd\":", event->fd);
     put_result(trace, event);
-    put_rule(trace, event);
+    put_rule(trace, event, rule);
     if (trace->sites != NULL)
         put_site(trace, event->site);
     put_socket(trace, event, payload);
@@ -319,12 +319,12 @@ static void write_call(struct jsonl *trace, const struct event *event, const voi
         note_error(trace);
 }
 
-void jsonl_event(struct jsonl *trace, const struct event *event, const void *payload)
+void jsonl_event(struct jsonl *trace, const struct event *event, const void *payload, uint32_t rule)
 {
     if (event->kind == EVENT_PROCESS)
         write_process(trace, event, payload);
     else if (event->kind == EVENT_CALL)
-        write_call(trace, event, payload);
+        write_call(trace, event, payload, rule);
 }
 
 int jsonl_flush(struct jsonl *trace)

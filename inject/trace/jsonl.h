@@ -26,8 +26,11 @@ void jsonl_sites(struct jsonl *trace, struct sites *sites);
 /* Writes OBJECT as a line, and gives it back. NULL counts as an error (no memory). */
 void jsonl_object(struct jsonl *trace, json_t *object);
 
-/* Writes a record of the shim, if it is one that a trace shows; calls get the next `seq`. */
-void jsonl_event(struct jsonl *trace, const struct event *event, const void *payload);
+/*
+ * Writes a record of the shim, if it is one that a trace shows; calls get the next `seq`.  RULE is the number of the rule that
+ * acted, 0 for none.
+ */
+void jsonl_event(struct jsonl *trace, const struct event *event, const void *payload, uint32_t rule);
 
 /* Writes out what is buffered.  Returns 0, or -1 with errno: the first error of all. */
 int jsonl_flush(struct jsonl *trace);

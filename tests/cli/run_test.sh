@@ -430,11 +430,11 @@ test_signals_are_as_without_snag() {
 
 # The head of main.c is the map of the files.
 test_map_of_the_files() {
-    local file name
-    sed -n '1,/^ \*\/$/p' "$tests_root/inject/main.c" >map
-    for file in "$tests_root"/inject/{engine,run,explore,sites,trace}/*.c; do
+    local file name map
+    map=$(sed -n '1,/^ \*\/$/p' "$tests_root/inject/main.c")
+    for file in "$tests_root"/inject/{control,engine,run,explore,sites,trace}/*.c; do
         name=${file##*/}
-        grep -qE "\b(${name}|${name%.c}\.\[ch\])" map ||
+        grep -qE "\b(${name}|${name%.c}\.\[ch\])" <<<"$map" ||
             fail "main.c does not say what $file is"
     done
 }

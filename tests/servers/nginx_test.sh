@@ -54,6 +54,36 @@ test_daemon_is_followed_and_stopped() {
     expect_verdict served
 }
 
+# The plan changes some hundred times while wrk keeps nginx busy: what the trace shows of each rule lies between its
+# lines "add" and "del", every injected call is a rule's, and no client gets an answer that is wrong.
+test_a_plan_changed_under_load() {
+    local i called=nginx-load-$$
+    prepare
+    start "$SNAG" run -v --name "$called" -e trace=accept4,close -o trace.jsonl --summary summary.json -- "${server[@]}"
+    session=$pid
+    wait_for 20 grep -q 'snag: ready' "$session.err"
+    start wrk -t 1 -c 4 -d 30 -H 'Connection: close' "http://127.0.0.1:$port/"
+    load=$pid
+    for ((i = 1; i <= 150; i++)); do
+        "$SNAG" ctl "$called" add accept4:error=ECONNABORTED:prob=0.5:queue=keep close:delay_enter=1 >numbers
+        [ $((i % 10)) != 0 ] || "$SNAG" ctl "$called" reset
+        "$SNAG" ctl "$called" del "$(head -n 1 numbers)" "$(tail -n 1 numbers)"
+    done
+    run "$SNAG" ctl "$called" stats --json
+    expect_json $out '.rules == [] and .deleted.rules == 300 and .deleted.matched > 100 and .lost == 0'
+    stop "$load" INT
+    expect_lacks "$load.out" 'Non-2xx'
+    stop "$session"
+    jq -n '[inputs] | (map(select(.type == "plan" and .change == "add") | . as $p | .rules[] | {key: "\(.rule)", value: $p.t_ns})
+            | from_entries) as $add | (map(select(.type == "plan" and .change == "del") | . as $p | .rules[]
+            | {key: "\(.rule)", value: $p.t_ns}) | from_entries) as $del | map(select(.type == "call" and .injected)) as $calls
+            | {calls: ($calls | length), early: ($calls | map(select(.t_ns < $add["\(.rule)"])) | length),
+               late: ($calls | map(select(.t_ns > $del["\(.rule)"])) | length)}' trace.jsonl >order
+    expect_json order '.calls > 50 and .early == 0 and .late == 0'
+    expect_json summary.json '([.rules[].injected] | add) == .injected and (.rules | length) == 300'
+    expect_equal 'injected calls' "$(jq .calls order)" "$(jq .injected summary.json)"
+}
+
 test_taken_port_ends_it_as_a_real_one() {
     taken_port_is_as_real 1
     expect_has err 'failed (98: Address already in use)'

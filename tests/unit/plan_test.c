@@ -727,7 +727,7 @@ static void compiled_plan_makes_a_sound_board(void **state)
     struct board *board = board_make(memory, board_size(), set, 1);
     assert_non_null(board);
     assert_null(board_fault(memory, board_size()));
-    assert_string_equal(board_string(board, board_rules(board)[5].text), accepted[5].input);
+    assert_string_equal(board_string(board, board_rules(board, 0)[5].text), accepted[5].input);
     munmap(memory, board_size());
     free(set);
     plan_free(plan);

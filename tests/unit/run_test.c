@@ -285,7 +285,7 @@ static void board_goes_where_there_is_room(void **state)
     assert_non_null(mkdtemp(place));
     assert_int_equal(setenv("TMPDIR", place, 1), 0);
     full = access("/dev/shm", W_OK | X_OK) == 0; /* as board_place() asks */
-    struct boardfile *file = boardfile_new(&set, 1, "/none/libsnag.so");
+    struct boardfile *file = boardfile_new(&set, 1, "/none/libsnag.so", true);
     assert_non_null(file);
     assert_memory_equal(boardfile_path(file), place, strlen(place));
     assert_int_equal(count_boards("/dev/shm"), 0);
@@ -295,7 +295,7 @@ static void board_goes_where_there_is_room(void **state)
     assert_false(boardfile_is_live(copy));
     free(copy);
     full = 1000;
-    assert_null(boardfile_new(&set, 1, "/none/libsnag.so"));
+    assert_null(boardfile_new(&set, 1, "/none/libsnag.so", true));
     full = 0;
     assert_int_equal(count_boards("/dev/shm") + count_boards(place) + count_boards("/tmp"), 0);
     assert_int_equal(rmdir(place), 0);
@@ -310,7 +310,9 @@ static void summary_says_what_was_lost(void **state)
     char text[256] = "";
     struct facts facts = {.asked = false};
     struct plan *plan = plan_new();
-    struct summary summary = {.plan = plan, .facts = &facts, .evidence = "", .lost = 3};
+    struct rulebook *book = rulebook_new(plan, false);
+    assert_non_null(book);
+    struct summary summary = {.rules = book, .facts = &facts, .evidence = "", .lost = 3};
     int ends[2], saved = dup(STDERR_FILENO);
     assert_int_equal(pipe(ends), 0);
     dup2(ends[1], STDERR_FILENO);
@@ -320,6 +322,7 @@ static void summary_says_what_was_lost(void **state)
     assert_true(read(ends[0], text, sizeof text - 1) > 0);
     close(ends[0]);
     close(saved);
+    rulebook_free(book);
     plan_free(plan);
     assert_string_equal(text, "snag: at least 3 events lost\n");
 }

@@ -204,7 +204,7 @@ void shim_pause(bool paused)
 
 struct rule *shim_set_error(uint32_t index, enum call call, int error)
 {
-    struct rule *rule = &board_rules(shim_board())[index];
+    struct rule *rule = &board_rules(shim_board(), 0)[index];
     memset(rule->calls, 0, sizeof rule->calls);
     rule->calls[call / 64] = UINT64_C(1) << call % 64;
     rule->actions = ACT_FAIL;

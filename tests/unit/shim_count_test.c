@@ -210,7 +210,7 @@ SHIM_TEST(by_fd_impossible_numbers_are_let_through, .rules = RULES("accept4:erro
 
 SHIM_TEST(prob_draws_the_known_sequence, .rules = RULES("accept4:error=EMFILE:prob=0.3:sticky"))
 {
-    uint64_t probability = board_rules(shim_board())[0].probability, seed = shim_board()->seed;
+    uint64_t probability = board_rules(shim_board(), 0)[0].probability, seed = shim_board()->seed;
     int fired = 0;
     for (uint32_t nth = 1; nth <= 600; nth++) {
         bool due = rule_draw(seed, 0, nth) < probability;
@@ -394,9 +394,9 @@ SHIM_TEST(port_filter, .rules = RULES("accept4:error=ENOMEM:port=1"))
     int fds[LISTENERS];
     make_listeners(fds);
     assert_fires_on(fds, 0);
-    board_rules(shim_board())[0].port = (uint16_t)shim_port(fds[INET]);
+    board_rules(shim_board(), 0)[0].port = (uint16_t)shim_port(fds[INET]);
     assert_fires_on(fds, 1 << INET);
-    board_rules(shim_board())[0].port = (uint16_t)shim_port(fds[INET6]);
+    board_rules(shim_board(), 0)[0].port = (uint16_t)shim_port(fds[INET6]);
     assert_fires_on(fds, 1 << INET6);
     close_listeners(fds);
 }

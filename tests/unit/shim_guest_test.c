@@ -337,8 +337,8 @@ SHIM_TEST(fallback_ends_at_another_descriptor, .rules = RULES("%accept:error=EIN
 {
     int listener = shim_listener(SOCK_NONBLOCK), other = shim_listener(SOCK_NONBLOCK);
     board_watch_ready(shim_board(), false);
-    board_rules(shim_board())[0].filters |= IF_FD;
-    board_rules(shim_board())[0].fd = listener;
+    board_rules(shim_board(), 0)[0].filters |= IF_FD;
+    board_rules(shim_board(), 0)[0].fd = listener;
     assert_fails(accept4(listener, NULL, NULL, 0), EINVAL);
     assert_fails(accept(other, NULL, NULL), EAGAIN);
     assert_fails(accept(listener, NULL, NULL), EAGAIN);

@@ -386,7 +386,7 @@ SHIM_TEST(site_is_one_call_site, .rules = RULES("accept:error=EMFILE:sticky:site
     for (volatile int i = 0; i < 6; i++) {
         assert_fails(accept_here(i % 2), i == 2 || i == 4 ? EMFILE : EBADF);
         if (i == 0)
-            board_rules(shim_board())->site = only_site(shim_board());
+            board_rules(shim_board(), 0)->site = only_site(shim_board());
     }
 }
 
@@ -983,9 +983,9 @@ SHIM_MAIN(TEST(a_site_is_a_stack), TEST(only_32_frames_are_kept), TEST(arrays_on
           TEST(a_program_does_not_wait_for_a_snag_that_is_gone), TEST(calls_before_a_module_is_resolved_are_counted),
           TEST(a_daemon_that_reuses_all_descriptors_keeps_its_data), TEST(a_fork_during_dl_iterate_phdr_has_sites),
           TEST(a_fork_in_the_middle_of_a_walk_has_sites), TEST(a_fork_in_the_middle_of_a_fork_leaves_no_lock),
-          TEST(a_raw_clone_in_the_middle_of_a_walk_goes_on),
-          TEST(threads_by_the_thousand_have_sites), TEST(threads_are_cancelled_inside_accept),
-          TEST(a_walk_is_not_cancelled), TEST(signal_handlers_in_the_middle_of_a_walk),
-          TEST(an_interrupted_function_is_shown_where_it_was), TEST(a_coroutine_has_sites), TEST(a_small_alternate_stack_is_not_walked),
-          TEST(a_small_thread_is_not_walked), TEST(a_vfork_child_walks_no_new_stack),
-          TEST(without_libunwind_calls_have_no_sites), TEST(plugins_that_take_each_others_place))
+          TEST(a_raw_clone_in_the_middle_of_a_walk_goes_on), TEST(threads_by_the_thousand_have_sites),
+          TEST(threads_are_cancelled_inside_accept), TEST(a_walk_is_not_cancelled),
+          TEST(signal_handlers_in_the_middle_of_a_walk), TEST(an_interrupted_function_is_shown_where_it_was),
+          TEST(a_coroutine_has_sites), TEST(a_small_alternate_stack_is_not_walked), TEST(a_small_thread_is_not_walked),
+          TEST(a_vfork_child_walks_no_new_stack), TEST(without_libunwind_calls_have_no_sites),
+          TEST(plugins_that_take_each_others_place))

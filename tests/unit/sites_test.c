@@ -330,7 +330,7 @@ static void sites_are_called_by_their_functions(void **state)
     free_board();
 }
 
-static void count(struct sites *sites, uint64_t id, int err, unsigned flags, int rule)
+static void count(struct sites *sites, uint64_t id, int err, unsigned flags, uint32_t rule)
 {
     struct event event = {.kind = EVENT_CALL, .call = CALL_bind, .site = id, .ret = err ? -1 : 0};
     event.err = (uint16_t)err;
@@ -346,12 +346,12 @@ static void calls_are_counted_where_they_were_made(void **state)
     const uint64_t frames[] = {frame(put_module("places.so"), 1)};
     uint64_t id = put_stack(CALL_bind, frames, 1);
     struct sites *sites = new_sites();
-    count(sites, id, 0, 0, -1);
-    count(sites, id, EACCES, 0, -1);
+    count(sites, id, 0, 0, 0);
+    count(sites, id, EACCES, 0, 0);
     count(sites, id, EMFILE, EVENT_INJECTED, 3);
     count(sites, id, EMFILE, EVENT_INJECTED, 1);
     count(sites, id, EMFILE, EVENT_INJECTED, 3);
-    count(sites, id + 1, 0, 0, -1);
+    count(sites, id + 1, 0, 0, 0);
     const struct site *site = sites_find(sites, id);
     assert_int_equal(site->calls, 5);
     assert_int_equal(site->failed, 4);
@@ -400,7 +400,7 @@ static void nonsense_on_the_board(void **state)
     assert_non_null(sites);
     serve(sites);
     for (uint64_t id = 1; id < 300; id++)
-        count(sites, id, 0, 0, -1);
+        count(sites, id, 0, 0, 0);
     serve(sites);
     assert_true(sites_sort(sites, &list) > 100);
     assert_true(breaths > 100);

@@ -1,0 +1,22 @@
+/*
+ * frame.h - what goes over a control socket: one request and one answer a connection, each a JSON object in one line.
+ *
+ *     {"command":"add","rules":["accept4:error=EMFILE"]}      {"ok":true,"numbers":[3]}
+ *                                                             {"ok":false,"error":"snag: ..."}
+ *
+ * What "error" holds is text as it goes to stderr, with its newlines.
+ */
+#ifndef SNAG_FRAME_H
+#define SNAG_FRAME_H
+
+enum {
+    FRAME_REQUEST_MAX = 64 << 10, /* bytes of a request, its newline included */
+    FRAME_ANSWER_MAX = 1 << 20, /* bytes of an answer: the rules of a plan, 64 KiB of text, every byte of it escaped */
+};
+
+/* Beside the board: a folder for this user alone. */
+#define FRAME_FOLDER "control"
+#define FRAME_SOCKET "socket"
+#define FRAME_NAME "name" /* what --name said, in a file of that name; none: no name was given */
+
+#endif
