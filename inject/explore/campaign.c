@@ -198,6 +198,17 @@ static bool baseline_is_good(const struct measures *base)
     return base->done && base->status == 0 && base->ready && !base->ended && base->site_count > 0;
 }
 
+/* A server that ended before it listened, without a signal. */
+static void say_advice(const struct measures *base)
+{
+    if (!base->ended_before_ready || !WIFEXITED(base->end_status))
+        return;
+    if (WEXITSTATUS(base->end_status) == 0)
+        say_error("expected a server that listens until it is stopped, or goes to the background");
+    else
+        say_error("servers get no terminal and no input; for one that needs them: script -qefc 'COMMAND' /dev/null");
+}
+
 /* A server may need a network that its own namespace has not: then it runs in ours. */
 static int make_baseline(struct campaign *campaign, const char *folder)
 {
@@ -219,6 +230,7 @@ static int make_baseline(struct campaign *campaign, const char *folder)
         if (campaign->base->ended && campaign->base->ready)
             say_error("the server ended by itself before it was asked to; its words: %s", campaign->base->words);
         say_error("the server does not come up without a fault; %s/output has what it said", folder);
+        say_advice(campaign->base);
         return -1;
     }
     return 0;
@@ -375,7 +387,12 @@ static int try_control(struct campaign *campaign, size_t i)
     if (campaign->interrupted)
         return -1;
     if (!oracle_control(&campaign->controls[i], why)) {
+        bool ours = campaign->controls[i].error[0] != '\0' && !campaign->controls[i].ready;
         say_words(campaign->controls[i].error);
+        if (ours) {
+            say_error("control failed, so nothing can be judged");
+            return -1;
+        }
         say_error("control failed, so nothing can be judged: %s", why);
         if (campaign->base->address[0] == '/' && !uses_words(campaign->config))
             say_error("if it leaves %s behind: say {dir} for its folder, and each start has a new one",
@@ -527,8 +544,21 @@ static void keep(struct campaign *campaign, size_t index, const struct ruling *r
         snprintf(result->ruling.evidence, sizeof result->ruling.evidence, "%s", m->error);
 }
 
-/* The worker of SLOT is done: its figures are judged, and the case is written down or run again. */
-static void take_result(struct campaign *campaign, struct slot *slot)
+/* Returns whether the case is on disk. */
+static bool write_result(struct campaign *campaign, const struct result *result, const struct measures *m,
+                         const char *path)
+{
+    if (folder_write(campaign->config->out, campaign->config, result, m, control_of(campaign, &result->item)) == 0)
+        return true;
+    break_off(campaign, "write", path);
+    return false;
+}
+
+/*
+ * The worker of SLOT is done: its figures are judged, and the case is written down or run again.  Returns whether what there
+ * is of it is on disk.
+ */
+static bool take_result(struct campaign *campaign, struct slot *slot)
 {
     struct result *result = &campaign->results[slot->item];
     const struct measures *m = slot->worker.measures;
@@ -552,10 +582,10 @@ static void take_result(struct campaign *campaign, struct slot *slot)
     result->flaky = disagree(result);
     if (needs_another(campaign, slot->item) && !campaign->interrupted)
         campaign->again[campaign->again_count++] = slot->item;
-    if ((adopt || result->flaky) && !campaign->interrupted &&
-        folder_write(campaign->config->out, campaign->config, result, m, control_of(campaign, &result->item)) != 0)
-        break_off(campaign, "write", path);
+    bool changed = adopt || result->flaky;
+    bool written = !changed || campaign->interrupted || write_result(campaign, result, m, path);
     add_next(campaign, slot->item, m);
+    return written;
 }
 
 static void forget_case(struct campaign *campaign, size_t index)
@@ -574,8 +604,7 @@ static void finish_case(struct campaign *campaign, struct slot *slot, int status
     campaign->worked_ms += (clock_ns() - slot->worker.began_ns) / NS_PER_MS;
     if (campaign->interrupted)
         return;
-    take_result(campaign, slot);
-    if (needs_another(campaign, index))
+    if (!take_result(campaign, slot) || needs_another(campaign, index))
         return;
     if (is_beyond(campaign, index)) {
         forget_case(campaign, index);

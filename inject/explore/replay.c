@@ -97,6 +97,23 @@ static int read_before(struct replay *replay)
     return fine ? 0 : -1;
 }
 
+/* Each process that tries it reads the rule again; what is wrong with it is to be said here, once. */
+static int check_rule(const struct replay *replay)
+{
+    const struct fault_case *item = &replay->item;
+    bool injects = item->mode != MODE_EXHAUST && item->mode != MODE_CONTROL;
+    if ((item->rule[0] != '\0') != injects)
+        return fail(replay, injects ? "a case of that mode needs a rule" : "a case of that mode has no rule");
+    if (!injects)
+        return 0;
+    struct plan *plan = plan_new();
+    int result = plan != NULL ? plan_add(plan, item->rule, stderr) : fail(replay, strerror(ENOMEM));
+    if (plan != NULL && result != 0)
+        fail(replay, "its rule is none");
+    plan_free(plan);
+    return result;
+}
+
 static int read_case(struct replay *replay)
 {
     config_defaults(&replay->config);
@@ -105,6 +122,8 @@ static int read_case(struct replay *replay)
         return -1;
     if (folder_read_case(replay->object, &replay->config, &replay->item, &replay->control) != 0)
         return fail(replay, "a member is missing, or of another kind than snag explore writes");
+    if (check_rule(replay) != 0)
+        return -1;
     if (!are_strings(json_object_get(replay->object, "options")) ||
         !are_strings(json_object_get(replay->object, "server")) ||
         json_array_size(json_object_get(replay->object, "server")) == 0)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "explore/explore.h"
 #include "run/run.h"
@@ -117,7 +118,9 @@ static int write_file(const struct campaign_report *report, const char *dir, con
         if (fclose(file) == 0 && !failed)
             return 0;
     }
-    say_error("can't write %s: %s", path, strerror(errno != 0 ? errno : EIO));
+    int saved = errno != 0 ? errno : EIO;
+    unlink(path); /* half a report is worse than none */
+    say_error("can't write %s: %s", path, strerror(saved));
     return -1;
 }
 

@@ -348,4 +348,128 @@ test_bad_cases() {
     expect_status 125
 }
 
+# It listens where it likes; goes to the background; needs a terminal; is no server.
+test_odd_servers() {
+    local habit
+    for habit in moves daemon; do
+        explore $habit --faults EMFILE,EINTR --modes once,held
+        expect_status 0
+        earns $habit accept4-emfile-once@take served
+        expect_json out.$habit/summary.json '[.cases[] | .verdict] | unique == ["served"]'
+    done
+    explore terminal --faults EMFILE --modes once
+    expect_status 125
+    expect_has err '| no terminal'
+    expect_has err 'servers get no terminal and no input'
+    run "$SNAG" explore -o inside "${times[@]}" --faults EMFILE --modes once -- \
+        script -qefc "exec $(program wrong) terminal $port" /dev/null
+    expect_status 0
+    expect_json inside/summary.json '.cases[0].verdict == "served"'
+    explore over --faults EMFILE --modes once
+    expect_status 125
+    expect_has err 'ended with exit status 0 before it was ready'
+    expect_has err 'expected a server that listens until it is stopped'
+}
+
+# The client of the case waits for ever, and so does what it started; the one of the control does not.
+test_a_client_that_hangs() {
+    port=$(free_port)
+    run "$SNAG" explore -o hangs "${times[@]}" --faults EMFILE --modes once --client \
+        "bash -c 'exec 3<>/dev/tcp/\$SNAG_HOST/\$SNAG_PORT; echo hi >&3; read -r line <&3; :'" -- "$(program wrong)" deaf "$port"
+    expect_status 1
+    expect_json hangs/summary.json '.complete and .cases[0].verdict == "deaf"'
+    run "$SNAG" replay hangs/cases/accept4-emfile-once@take
+    expect_equal 'the last line' "$(tail -n 1 $out)" 'verdict: deaf'
+}
+
+# What is written on a folder with so little room in it, and that no report is half there.
+full_at() {
+    unshare ${unshare:+"$unshare"} -m sh -c 'mount -t tmpfs -o size="$1" none disk && shift && "$@"; code=$?; cp -r disk kept; exit $code' \
+        sh "$@"
+}
+
+test_output_folder_is_full() {
+    local unshare='' room faults=EMFILE,EINTR,ENFILE,ENOMEM
+    mkdir disk
+    [ "$(id -u)" = 0 ] || unshare=-r
+    full_at 4k true || return 0
+    rm -r kept
+    port=$(free_port)
+    for room in 8k 48k 100k; do
+        status=0
+        full_at $room "$SNAG" explore -o disk/o "${times[@]}" --faults $faults --modes once -- \
+            "$(program wrong)" right "$port" >out 2>err || status=$?
+        expect_status 125
+        expect_has err 'No space left on device'
+        expect_lacks err 'No such file'
+        expect_lacks err 'does not come up'
+        find kept \( -name '*.json' -o -name junit.xml -o -name report.html \) -size 0 | tee half
+        expect_empty half
+        rm -r kept
+    done
+}
+
+test_output_folder_is_not_writable() {
+    local as=()
+    mkdir -m 555 locked
+    if [ "$(id -u)" = 0 ]; then
+        as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+        "${as[@]}" test -x "$SNAG" || return 0
+    fi
+    run "${as[@]}" "$SNAG" explore -o locked -- true
+    expect_status 125
+    expect_has err "can't write to the folder locked: Permission denied"
+    run "${as[@]}" "$SNAG" explore -o locked/below -- true
+    expect_status 125
+    expect_has err "can't make the folder locked/below: Permission denied"
+}
+
+# damage FILTER TEXT: a replay of the case whose case.json went through jq's FILTER says TEXT, and tries nothing.
+damage() {
+    rm -rf damaged
+    cp -r "$case_folder" damaged
+    jq "$1" "$case_folder/case.json" >damaged/case.json
+    run "$SNAG" replay damaged
+    expect_status 125
+    expect_has err "$2"
+    expect_lacks $out verdict
+}
+
+test_damaged_cases() {
+    local file case_folder=out.right/cases/accept4-emfile-once@take
+    explore right --faults EMFILE --modes once
+    damage '.rule = "accept4:eror=EMFILE"' 'damaged/case.json: its rule is none'
+    expect_has err '^'
+    damage '.rule = ""' 'damaged/case.json: a case of that mode needs a rule'
+    damage '.mode = "exhaust"' 'damaged/case.json: a case of that mode has no rule'
+    damage '.mode = "twice"' 'damaged/case.json: a member is missing'
+    damage '.limits.hold_ns = -5' 'damaged/case.json: a member is missing'
+    damage '.options = [1]' 'damaged/case.json: expected lists of words'
+    damage '.options = ["--nonsense"]' 'damaged/case.json: its options are not those of this snag'
+    damage '.server = []' 'damaged/case.json: expected lists of words'
+    damage '.server = ["no/such/server"]' 'no/such/server'
+    damage '.control = {}' 'damaged/case.json: a member is missing'
+    for file in case.json verdict.json; do
+        rm -rf damaged
+        cp -r $case_folder damaged
+        rm damaged/$file
+        run "$SNAG" replay damaged
+        expect_status 125
+        expect_has err "damaged/$file: No such file or directory"
+        head -c 300 $case_folder/$file >damaged/$file
+        run "$SNAG" replay damaged
+        expect_status 125
+        expect_has err "damaged/$file: "
+    done
+    # Its evidence is still there to be read, and it can be tried again.
+    echo '{' >$case_folder/trace.jsonl
+    run "$SNAG" report --html out.right
+    expect_status 0
+    rm $case_folder/trace.jsonl
+    run "$SNAG" report --html out.right
+    expect_status 0
+    run "$SNAG" replay $case_folder
+    expect_status 0
+}
+
 tests_main "$@"

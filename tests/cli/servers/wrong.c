@@ -11,6 +11,10 @@
  *   twice      as right, on PORT and on PORT + 1
  *   bomb       makes hundreds of processes
  *   threads    as right, with four threads that accept
+ *   moves      as right, and listens on another port each time, whatever PORT says
+ *   daemon     as right, in the background
+ *   terminal   as right, if it has a terminal
+ *   over       ends at once, with status 0
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -244,7 +248,13 @@ int main(int argc, char **argv)
         return 2;
     }
     habit = argv[1];
-    listeners[0] = listen_on(atoi(argv[2]));
+    if (is("over"))
+        return 0;
+    if (is("terminal") && !isatty(STDIN_FILENO))
+        fail("no terminal");
+    if (is("daemon") && daemon(1, 1) != 0)
+        fail("daemon");
+    listeners[0] = listen_on(is("moves") ? 0 : atoi(argv[2]));
     listeners[1] = is("twice") ? listen_on(atoi(argv[2]) + 1) : -1;
     spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (is("respawned") || is("worker"))
