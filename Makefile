@@ -47,7 +47,7 @@ LESSON_FILES = $(wildcard inject/lesson/texts/*/* inject/lesson/page/*) $(LISTEN
 EXPLORE_SRC = inject/explore/explore.c inject/explore/config.c inject/explore/case.c inject/explore/cases.c \
 	inject/explore/campaign.c inject/explore/worker.c inject/explore/place.c inject/explore/trial.c \
 	inject/explore/visitor.c inject/explore/measure.c inject/explore/oracle.c inject/explore/folder.c \
-	inject/explore/accepted.c inject/explore/replay.c inject/explore/diff.c \
+	inject/explore/accepted.c inject/explore/replay.c inject/explore/minimise.c inject/explore/diff.c \
 	inject/explore/squeeze.c inject/explore/watchdog.c
 CAMPAIGN_SRC = inject/report/campaign.c inject/report/matrix.c inject/report/terminal.c inject/report/junit.c \
 	inject/report/markdown.c inject/report/html.c inject/report/html_style.c inject/report/html_timeline.c inject/report/html_stack.c \

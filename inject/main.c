@@ -44,7 +44,7 @@
  *     explore/visitor.c, measure.c  its clients; what /proc says of the server
  *     explore/oracle.c              its figures -> its verdicts
  *     explore/folder.c, accepted.c  what is kept of it; --baseline
- *     explore/replay.c, diff.c      cmd_replay(), cmd_diff()
+ *     explore/replay.c, diff.c      cmd_replay(), cmd_diff();  minimise.c  the least of a rule
  *     explore/squeeze.c             cmd_squeeze(): a running server, without anything in it;  watchdog.c  gives back
  *     control/ctl.c                 cmd_ctl(): `snag ctl`
  *     control/found.c, frame.h      the sessions that there are, and asking one; what goes over the socket

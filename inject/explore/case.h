@@ -41,6 +41,7 @@ struct fault_case {
     int error;                  /* the errno, 0 for a tampering */
     enum mode mode;
     uint32_t nth;                   /* MODE_NTH: from 1 */
+    uint32_t burst;                 /* MODE_BURST: calls, where the rule has fewer than CASE_BURST; 0: CASE_BURST */
     uint64_t site;                  /* of the call; 0: any */
     char site_name[CASE_SITE_MAX];  /* as reports call it */
     char address[ADDRESS_TEXT_MAX]; /* the listener that clients go to; "": the only one */

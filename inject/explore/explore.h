@@ -7,7 +7,7 @@
  *     trial.c      one case: visitor.c (clients), measure.c (/proc)
  *     oracle.c     its figures -> its verdicts
  *     folder.c     what is kept of a case, as files
- *     replay.c, diff.c, accepted.c (--baseline)
+ *     replay.c (with minimise.c), diff.c, accepted.c (--baseline)
  */
 #ifndef SNAG_EXPLORE_H
 #define SNAG_EXPLORE_H

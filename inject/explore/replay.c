@@ -12,6 +12,7 @@
 #include "explore/explore.h"
 #include "explore/folder.h"
 #include "explore/measures.h"
+#include "explore/minimise.h"
 #include "explore/place.h"
 #include "run/run.h"
 #include "run/say.h"
@@ -21,6 +22,9 @@ static const char help_text[] =
     "usage: snag replay [OPTION]... DIR/cases/ID [-- SERVER [ARGUMENT]...]\n"
     "Tries a case of snag explore again, or tries it on another server: a build that is to be mended.\n"
     "\n"
+    "      --minimise          look for the least that still gives the verdict: fewer faults in a row, fewer "
+    "conditions;\n"
+    "                          prints the rule, and how many tries it took\n"
     "  -o, --output DIR        keep the trace and the server's output there\n"
     "      --help, --version\n"
     "\n"
@@ -28,9 +32,10 @@ static const char help_text[] =
     "still so and 0 if it is not any more; for one that was served or declined, 0 if it still is and 1 if not; 125\n"
     "if it can't be judged.\n";
 
-enum { OPTION_HELP = 256, OPTION_VERSION };
+enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_MINIMISE };
 
 static const struct option long_options[] = {
+    {"minimise", no_argument, NULL, OPTION_MINIMISE},
     {"output", required_argument, NULL, 'o'},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -43,7 +48,10 @@ struct replay {
     struct measures control, m;
     enum verdict before; /* as the folder has it */
     const char *path, *out;
-    char **server; /* of the command line; NULL: the case's own */
+    bool minimise, isolated;
+    unsigned tries;
+    const char *folder; /* for the files of a try */
+    char **server;      /* of the command line; NULL: the case's own */
     json_t *object;
 };
 
@@ -192,11 +200,59 @@ static int find_site(struct replay *replay, bool isolated, const char *folder)
     return -1;
 }
 
+/* Whether RULE gives the verdict that is looked for: minimise_try(). */
+static int gives_it(void *context, const char *rule, uint32_t count)
+{
+    struct replay *replay = context;
+    struct fault_case item = replay->item;
+    struct ruling ruling;
+    snprintf(item.rule, sizeof item.rule, "%s", rule);
+    if (count > 0)
+        item.burst = count;
+    replay->tries++;
+    if (campaign_try(&replay->config, &item, TRIAL_CASE, replay->isolated, replay->folder, &replay->m) != 0)
+        return -1;
+    if (replay->m.error[0] != '\0' && replay->m.status != 0 && !replay->m.never_ready) {
+        say_error("%s", replay->m.error);
+        return -1;
+    }
+    oracle_judge(&item, &replay->m, &replay->control, &replay->config.thresholds, &ruling);
+    bool same = ruling.headline == replay->before;
+    if (same && count > 0)
+        replay->item.burst = count;
+    say_detail("%s: %s", rule, verdict_word(ruling.headline));
+    return same ? 1 : 0;
+}
+
+static int minimise(struct replay *replay)
+{
+    struct fault_case *item = &replay->item;
+    bool good = replay->before == VERDICT_SERVED || replay->before == VERDICT_DECLINED;
+    if (item->rule[0] == '\0' || good || replay->before == VERDICT_UNTESTED) {
+        say_error("%s: nothing to minimise: %s", replay->path,
+                  item->rule[0] == '\0' ? "nothing is injected" : verdict_word(replay->before));
+        return EXIT_SNAG;
+    }
+    int does = gives_it(replay, item->rule, 0);
+    if (does == 0)
+        say_error("%s: it is not %s any more: nothing to minimise", replay->path, verdict_word(replay->before));
+    uint64_t injected = replay->m.injected;
+    if (does != 1 ||
+        minimise_rule(item->rule, injected < UINT32_MAX ? (uint32_t)injected : UINT32_MAX, gives_it, replay) != 0)
+        return EXIT_SNAG;
+    printf("%s\nleast: %s\n%u tries\nverdict: %s\n", item->id, item->rule, replay->tries, verdict_word(replay->before));
+    return fflush(stdout) == 0 ? 1 : EXIT_SNAG;
+}
+
 static int run_in(struct replay *replay, const char *folder)
 {
     bool isolated = replay->config.isolated && place_isolation_error() == 0;
     if (replay->server != NULL && replay->item.site != 0 && find_site(replay, isolated, folder) != 0)
         return EXIT_SNAG;
+    replay->isolated = isolated;
+    replay->folder = folder;
+    if (replay->minimise)
+        return minimise(replay);
     if (campaign_try(&replay->config, &replay->item, TRIAL_CASE, isolated, folder, &replay->m) != 0)
         return EXIT_SNAG;
     return judge(replay);
@@ -240,6 +296,10 @@ static int read_arguments(struct replay *replay, int argc, char **argv)
             return show(help_text);
         if (option == OPTION_VERSION)
             return show("snag " SNAG_VERSION "\n");
+        if (option == OPTION_MINIMISE) {
+            replay->minimise = true;
+            continue;
+        }
         if (option != 'o') {
             say_error(option == ':' ? "%s needs a value" : "unknown option %s; see snag replay --help",
                       argv[optind - 1]);

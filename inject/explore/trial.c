@@ -370,7 +370,8 @@ static bool fault_is_over(const struct trial *trial, uint64_t now_ns)
     case MODE_ONCE:
         return fired >= 1 || in_step(trial, now_ns) >= FIRE_WITHIN_NS;
     case MODE_BURST:
-        return fired >= CASE_BURST || in_step(trial, now_ns) >= limits->burst_ns;
+        return fired >= (trial->item->burst > 0 ? trial->item->burst : CASE_BURST) ||
+               in_step(trial, now_ns) >= limits->burst_ns;
     case MODE_EXHAUST:
         if (trial->out->real == 0)
             return in_step(trial, now_ns) >= FIRE_WITHIN_NS + limits->hold_ns || trial->limited_count == 0;

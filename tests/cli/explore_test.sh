@@ -472,4 +472,46 @@ test_damaged_cases() {
     expect_status 0
 }
 
+# Servers that do one thing after the other: nothing of a case is left to chance.
+test_replays_are_equal() {
+    local case_folder
+    explore exited --faults EMFILE --modes once
+    explore dropped --faults EINTR --modes once
+    explore seventh --faults EINTR --modes burst
+    for case_folder in out.*/cases/accept4-*; do
+        for _ in 1 2 3 4 5; do
+            run "$SNAG" replay "$case_folder"
+            tail -n 1 $out >>verdicts
+        done
+    done
+    sort verdicts | uniq -c >counts
+    expect_lines counts <<'LINES'
+      5 verdict: dropped
+     10 verdict: exited
+LINES
+}
+
+test_minimise() {
+    explore seventh --faults EINTR --modes once,burst
+    run "$SNAG" replay --minimise out.seventh/cases/accept4-eintr-burst@take
+    expect_status 1
+    # 50 at first; 1, 2, 4, 8; 6, 7; and without each of pending and site.
+    expect_lines $out <<'LINES'
+accept4-eintr-burst@take
+least: accept4:error=EINTR:when=1..7
+9 tries
+verdict: exited
+LINES
+    run "$SNAG" replay --minimise out.seventh/cases/accept4-eintr-once@take
+    expect_status 125
+    expect_has err 'nothing to minimise: served'
+    explore exited --faults EMFILE --modes held
+    run "$SNAG" replay --minimise out.exited/cases/accept4-emfile-held@take
+    expect_status 1
+    expect_has $out 'least: accept4:error=EMFILE:when=1'
+    run "$SNAG" replay --minimise out.exited/cases/accept4-emfile-held@take -- "$(program wrong)" right "$port"
+    expect_status 125
+    expect_has err 'it is not exited any more'
+}
+
 tests_main "$@"

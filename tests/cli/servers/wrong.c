@@ -14,6 +14,7 @@
  *   moves      as right, and listens on another port each time, whatever PORT says
  *   daemon     as right, in the background
  *   terminal   as right, if it has a terminal
+ *   seventh    as right, and exits when accept fails the seventh time
  *   over       ends at once, with status 0
  */
 #include <arpa/inet.h>
@@ -105,10 +106,11 @@ static void make_children(void)
 /* Returns whether the server goes on accepting. */
 static bool misbehave(int listener, int error)
 {
+    static int failures;
     bool shortage = error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
     if (is("flooded"))
         fprintf(stderr, "accept: %s\n", strerror(error));
-    if (is("exited") || is("respawned"))
+    if (is("exited") || is("respawned") || (is("seventh") && ++failures == 7))
         exit(9);
     if (is("crashed") || is("worker"))
         abort();
