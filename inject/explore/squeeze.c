@@ -165,14 +165,20 @@ static int look_at_limits(struct squeeze *squeeze)
 }
 
 /* poll(2) fails with EINVAL below the highest descriptor, so that is the least. */
-static int pull_down(struct squeeze *squeeze)
+static void choose_limits(struct squeeze *squeeze)
 {
     for (size_t i = 0; i < squeeze->limited_count; i++) {
         unsigned count;
+        squeeze->limited[i].low = (rlim_t)(process_descriptors(squeeze->limited[i].who.pid, &count) + 1);
+    }
+}
+
+static int pull_down(struct squeeze *squeeze)
+{
+    for (size_t i = 0; i < squeeze->limited_count; i++) {
         const struct limited *one = &squeeze->limited[i];
-        int highest = process_descriptors(one->who.pid, &count);
-        struct rlimit low = {.rlim_cur = (rlim_t)highest + 1, .rlim_max = one->old.rlim_max};
-        if (highest < 0 || prlimit(one->who.pid, RLIMIT_NOFILE, &low, NULL) != 0) {
+        struct rlimit low = {.rlim_cur = one->low, .rlim_max = one->old.rlim_max};
+        if (one->low == 0 || prlimit(one->who.pid, RLIMIT_NOFILE, &low, NULL) != 0) {
             say_error("can't pull down the limit of process %d: %s", (int)one->who.pid, strerror(errno));
             return -1;
         }
@@ -236,13 +242,28 @@ static int control(struct squeeze *squeeze)
     return interrupted ? -1 : 0;
 }
 
-/* Clients come and stay until one of them is left waiting.  Returns whether that is so. */
+/*
+ * Whether a process has a descriptor for each number below its limit.  A client that waits shows nothing alone: a server
+ * that serves one after the other lets all but the first wait.
+ */
+static bool has_run_out(const struct squeeze *squeeze)
+{
+    for (size_t i = 0; i < squeeze->limited_count; i++) {
+        unsigned count;
+        int highest = process_descriptors(squeeze->limited[i].who.pid, &count);
+        if (highest >= 0 && count >= squeeze->limited[i].low)
+            return true;
+    }
+    return false;
+}
+
+/* Clients come and stay until one of them is left waiting.  Returns whether that is for want of descriptors. */
 static bool fill_up(struct squeeze *squeeze)
 {
     for (int i = 0; i < FILLERS_MAX && !interrupted; i++) {
         int number = visitors_start(squeeze->visitors, true);
         if (number < 0 || wait_for(squeeze, number, STILL_NS) != FATE_SERVED)
-            return number >= 0;
+            return number >= 0 && has_run_out(squeeze);
     }
     return false;
 }
@@ -283,6 +304,7 @@ static int take_and_give(struct squeeze *squeeze)
     size_t since = visitors_count(squeeze->visitors);
     uint64_t most_ns = squeeze->for_ns + FILLERS_MAX * STILL_NS + 10 * NS_PER_S;
     squeeze->m = (struct measures){.ready = true, .armed = true, .worker_status = -1};
+    choose_limits(squeeze);
     squeeze->watchdog = watchdog_start(squeeze->limited, squeeze->limited_count, most_ns);
     if (squeeze->watchdog < 0) {
         say_error("can't start the process that gives the limit back: %s", strerror(errno));
@@ -371,40 +393,78 @@ static int squeeze_it(struct squeeze *squeeze)
 
 static const char *const passed[] = {"--for", "--http", "--send", "--expect", "--listen", "--grace", "--patience"};
 
-/* PID is what stands last; the options before it are those of snag explore, but for --for, which is its --hold. */
-static int read_arguments(struct squeeze *squeeze, int argc, char **argv)
+/* Whether WORD is an option of this subcommand.  OWN_VALUE: its value is in the same word (--for=2s). */
+static bool is_passed(const char *word, bool *own_value)
 {
-    char *end = NULL;
-    if (argc < 2 || argv[argc - 1][0] == '-') {
-        say_error("no process given: snag squeeze PID");
-        return EXIT_SNAG;
-    }
-    long pid = strtol(argv[argc - 1], &end, 10);
+    size_t length = strcspn(word, "=");
+    *own_value = word[length] == '=';
+    for (size_t i = 0; i < sizeof passed / sizeof passed[0]; i++)
+        if (strlen(passed[i]) == length && strncmp(word, passed[i], length) == 0)
+            return true;
+    return false;
+}
+
+static int read_pid(struct squeeze *squeeze, const char *text)
+{
+    char *end;
+    long pid = strtol(text, &end, 10);
     if (*end != '\0' || pid <= 0 || pid > INT32_MAX) {
-        say_error("%s: expected the number of a process", argv[argc - 1]);
-        return EXIT_SNAG;
+        say_error("%s: expected the number of a process", text);
+        return -1;
+    }
+    if (squeeze->pid != 0) {
+        say_error("%s: one process at a time", text);
+        return -1;
     }
     squeeze->pid = (pid_t)pid;
-    char **words = calloc((size_t)argc + 3, sizeof(void *));
+    return 0;
+}
+
+/* Takes the PID out of ARGV, and has WORDS be a command line of snag explore.  Returns their number, or -1, having said why. */
+static int translate(struct squeeze *squeeze, int argc, char **argv, char **words)
+{
+    static char name[] = "explore", hold[] = "--hold", dashes[] = "--", none[] = "-";
+    bool own_value;
     int count = 0;
-    static char name[] = "explore", dashes[] = "--", none[] = "-", hold_word[] = "--hold";
-    if (words == NULL)
-        return EXIT_SNAG;
     words[count++] = name;
-    for (int i = 1; i < argc - 1; i++) {
-        bool known = argv[i][0] != '-';
-        for (size_t j = 0; j < sizeof passed / sizeof passed[0]; j++)
-            known = known || strncmp(argv[i], passed[j], strlen(passed[j])) == 0;
-        if (!known) {
-            say_error("unknown option %s; see snag squeeze --help", argv[i]);
-            free(words);
-            return EXIT_SNAG;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] != '-') {
+            if (read_pid(squeeze, argv[i]) != 0)
+                return -1;
+            continue;
         }
-        words[count++] = strcmp(argv[i], "--for") == 0 ? hold_word : argv[i];
+        if (!is_passed(argv[i], &own_value)) {
+            say_error("unknown option %s; see snag squeeze --help", argv[i]);
+            return -1;
+        }
+        bool is_for = strncmp(argv[i], "--for", 5) == 0;
+        if (is_for)
+            words[count++] = hold;
+        if (!is_for || own_value)
+            words[count++] = is_for ? argv[i] + sizeof "--for=" - 1 : argv[i];
+        if (!own_value && i + 1 < argc)
+            words[count++] = argv[++i];
     }
     words[count++] = dashes;
     words[count++] = none;
-    int result = config_parse(&squeeze->config, count, words);
+    if (squeeze->pid != 0)
+        return count;
+    say_error("no process given: snag squeeze PID");
+    return -1;
+}
+
+/* The options are those of snag explore, but for --for, which is its --hold. */
+static int read_arguments(struct squeeze *squeeze, int argc, char **argv)
+{
+    char **words = calloc(2 * (size_t)argc + 4, sizeof(void *));
+    int result = EXIT_SNAG;
+    if (words == NULL) {
+        say_error("no memory");
+        return EXIT_SNAG;
+    }
+    int count = translate(squeeze, argc, argv, words);
+    if (count > 0)
+        result = config_parse(&squeeze->config, count, words);
     free(words);
     squeeze->for_ns = squeeze->config.limits.hold_ns;
     squeeze->listen = squeeze->config.listen;

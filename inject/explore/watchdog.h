@@ -14,15 +14,19 @@
 struct limited {
     struct proc who;
     struct rlimit old;
+    rlim_t low; /* what the soft limit is pulled down to */
 };
 
 /*
- * Starts the process, which gives the COUNT limits at LIST back when snag is gone, however it ended, at the latest after
+ * Starts the process, which gives the COUNT limits at LIST back (limits_give_back()) when snag is gone, however it ended, at the latest after
  * NS.  Returns a descriptor whose closing tells it to do so at once, or -1 with errno.
  */
 int watchdog_start(const struct limited *list, size_t count, uint64_t ns);
 
-/* Gives them back.  Returns how many could not be, though the process lives. */
+/*
+ * Gives them back, also to children that were started meanwhile and have inherited what was pulled down.  Returns how many
+ * could not be, though the process lives.
+ */
 size_t limits_give_back(const struct limited *list, size_t count);
 
 #endif

@@ -51,6 +51,44 @@ test_shed() {
     stop "$server_pid"
 }
 
+# One client after the other: the second one waits, and not for want of descriptors.
+test_waiting_is_no_shortage() {
+    serve blocks
+    run "$SNAG" squeeze "$server_pid" --for=500ms --patience 2s
+    expect_status 125
+    expect_equal 'the last line' "$(tail -n 1 $out)" 'verdict: untested'
+    stop "$server_pid"
+}
+
+# A child that is started meanwhile inherits the low limit.
+test_new_children() {
+    port=$(free_port)
+    cat >parent <<'PARENT'
+"$1" right "$2" &
+until [ -e go ]; do read -rt 0.05 <>fifo; done
+sleep 60 &
+echo $! >child.new && mv child.new child
+wait
+PARENT
+    mkfifo fifo
+    start bash parent "$(program wrong)" "$port"
+    local parent=$pid before child
+    server_pid=$parent
+    wait_for 10 listens
+    before=$(limit)
+    start "$SNAG" squeeze "$parent" --for 2s
+    local squeezing=$pid
+    wait_for 40 is_lower
+    touch go
+    wait_for 10 test -e child
+    child=$(cat child)
+    wait_for 40 is_back
+    server_pid=$child
+    wait_for 10 is_back
+    wait "$squeezing"
+    kill "$child" "$(pgrep -P "$parent" wrong)"
+}
+
 is_lower() {
     [ "$(limit)" -lt "$before" ]
 }
