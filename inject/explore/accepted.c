@@ -42,7 +42,8 @@ static int take_line(const char *path, int number, char *line, struct campaign_r
         return 0; /* not tried this time: another shard, or fewer faults */
     result->accepted = listed;
     uint32_t mended = listed & report->fail_on & ~result->ruling.set;
-    if (mended != 0)
+    bool judged = result->ruling.headline > VERDICT_UNTESTED; /* what was not tried is not known to be mended */
+    if (mended != 0 && judged && !result->failed)
         say_note("mended: %s is %s now; %s:%d can go", id, verdict_word(result->ruling.headline), path, number);
     return 0;
 }

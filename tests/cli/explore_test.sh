@@ -193,6 +193,12 @@ LINES
     expect_status 0
     expect_has err 'mended: accept4-emfile-once@take is served now; known:2 can go'
     rm -r out.spun
+    # What nothing was tested of is not mended.
+    explore right --faults socklen=0 --modes once --write-baseline none
+    echo 'accept4-socklen0-once@take crashed' >known
+    rm -r out.right
+    explore right --faults socklen=0 --modes once --baseline known
+    expect_lacks err 'mended'
     echo 'accept4-emfile-once@take dead' >known
     explore spun --faults EMFILE --modes once --baseline known
     expect_status 125
