@@ -75,6 +75,8 @@ static const struct field {
     FIELD(KIND_I32, end_status),
     FIELD(KIND_BOOL, stop_ignored),
     FIELD(KIND_I32, stopped_badly),
+    FIELD(KIND_U32, starters_ended),
+    FIELD(KIND_U32, starters_met),
     FIELD(KIND_U32, workers_ended),
     FIELD(KIND_U32, workers_new),
     FIELD(KIND_I32, worker_status),

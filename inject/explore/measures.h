@@ -89,6 +89,8 @@ struct measures {
     int end_status;                                    /* as of waitpid(2) */
     bool stop_ignored;
     int stopped_badly;                   /* the signal that ended it when it was asked to stop */
+    uint32_t starters_ended;             /* processes that were there before it was ready, and ended */
+    uint32_t starters_met;               /* ... of which these met the fault */
     uint32_t workers_ended, workers_new; /* processes that met the fault and ended; that are new since */
     int worker_status;                   /* of one that ended; -1: not known */
     bool crowded;                        /* it made too many processes, and was ended for that */

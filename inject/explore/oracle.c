@@ -142,17 +142,25 @@ static void judge_ended(struct hearing *hearing)
         m->ended_before_ready ? " before it was ready" : "", said ? "" : ", without a word");
 }
 
+/* A fault of the start may strike a process that ends anyway: no worker is lost by that. */
+static uint32_t workers_lost(const struct hearing *hearing)
+{
+    const struct measures *m = hearing->m;
+    bool as_ever = hearing->item->mode == MODE_NTH && m->starters_ended <= hearing->control->starters_ended;
+    return m->workers_ended - (as_ever ? m->starters_met : 0);
+}
+
 static void judge_workers(struct hearing *hearing)
 {
     const struct measures *m = hearing->m;
+    uint32_t lost = workers_lost(hearing);
     char text[64] = "";
-    if (m->ended || m->workers_ended == 0 || hearing->control->workers_ended > 0)
+    if (m->ended || lost == 0 || hearing->control->workers_ended > 0)
         return;
     if (m->worker_status != -1)
         end_text(m->worker_status, text);
     earn(hearing, m->workers_new > 0 ? VERDICT_RESPAWNED : VERDICT_EXITED);
-    add(hearing->out, "%u worker%s ended%s%s%s", m->workers_ended, m->workers_ended == 1 ? "" : "s",
-        text[0] != '\0' ? " " : "", text,
+    add(hearing->out, "%u worker%s ended%s%s%s", lost, lost == 1 ? "" : "s", text[0] != '\0' ? " " : "", text,
         m->workers_new > 0 ? ", and others took their place" : ", and nobody took its place");
 }
 

@@ -91,6 +91,7 @@ struct trial {
 
     struct {
         pid_t pid, parent;
+        bool starter;      /* it attached before the server was ready */
     } families[CROWD_MAX]; /* processes that attached */
     size_t family_count;
     pid_t victims[VICTIMS]; /* processes that met the fault */
@@ -142,19 +143,41 @@ static bool ended_unseen(const struct trial *trial, pid_t pid)
     return false;
 }
 
+static bool has_ended(const struct trial *trial, pid_t pid, int *status)
+{
+    *status = -1;
+    return pid != trial->session->tree.first && (crowd_ended(&trial->crowd, pid, status) || ended_unseen(trial, pid));
+}
+
+static bool is_starter(const struct trial *trial, pid_t pid)
+{
+    for (size_t i = 0; i < trial->family_count; i++)
+        if (trial->families[i].pid == pid)
+            return trial->families[i].starter;
+    return false;
+}
+
+/* What a server's start uses and is done with, as the commands of a shell script: control has them too. */
+static void count_starters(struct trial *trial)
+{
+    int status;
+    trial->out->starters_ended = 0;
+    for (size_t i = 0; i < trial->family_count; i++)
+        trial->out->starters_ended += trial->families[i].starter && has_ended(trial, trial->families[i].pid, &status);
+}
+
 /* Processes that met the fault and did not see its end; those that are new may have taken their place. */
 static void count_workers(struct trial *trial)
 {
     struct measures *out = trial->out;
     out->worker_status = -1;
-    out->workers_ended = 0;
+    out->workers_ended = out->starters_met = 0;
     for (size_t i = 0; i < trial->victim_count; i++) {
-        int status = -1;
-        pid_t pid = trial->victims[i];
-        bool ended = crowd_ended(&trial->crowd, pid, &status) || ended_unseen(trial, pid);
-        if (!ended || pid == trial->session->tree.first)
+        int status;
+        if (!has_ended(trial, trial->victims[i], &status))
             continue;
         out->workers_ended++;
+        out->starters_met += is_starter(trial, trial->victims[i]);
         if (status != -1 && (out->worker_status == -1 || WIFSIGNALED(status)))
             out->worker_status = status;
     }
@@ -176,6 +199,7 @@ static void finish(struct trial *trial)
 {
     if (trial->out->armed) {
         count_workers(trial);
+        count_starters(trial);
         count_new(trial);
     }
     enter(trial, STEP_STOPPED, clock_ns());
@@ -716,6 +740,10 @@ static void note_family(struct trial *trial, const struct event *event, const vo
     if (event->payload < sizeof process || trial->family_count == CROWD_MAX)
         return;
     memcpy(&process, payload, sizeof process);
+    for (size_t i = 0; i < trial->family_count; i++)
+        if (trial->families[i].pid == event->pid)
+            return; /* another program in the same process */
+    trial->families[trial->family_count].starter = !trial->out->ready;
     trial->families[trial->family_count].pid = event->pid;
     trial->families[trial->family_count++].parent = process.ppid;
 }

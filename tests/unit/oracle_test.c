@@ -210,6 +210,13 @@ static void workers(void **state)
     assert_int_equal(judge(), VERDICT_EXITED);
     control.workers_ended = 1;
     assert_int_equal(judge(), VERDICT_SERVED);
+    begin(MODE_NTH);
+    now.workers_ended = now.starters_met = now.starters_ended = 1;
+    assert_int_equal(judge(), VERDICT_EXITED);
+    control.starters_ended = 1; /* a helper of the start, which ends without a fault too */
+    assert_int_equal(judge(), VERDICT_SERVED);
+    now.workers_ended = 2; /* and a worker that came later */
+    assert_int_equal(judge(), VERDICT_EXITED);
 }
 
 static void control_that_is_no_use(void **state)
