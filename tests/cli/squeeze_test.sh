@@ -87,6 +87,7 @@ PARENT
     wait_for 10 is_back
     wait "$squeezing"
     kill "$child" "$(pgrep -P "$parent" wrong)"
+    wait "$parent" || true
 }
 
 is_lower() {
