@@ -169,7 +169,7 @@ static void choose_limits(struct squeeze *squeeze)
 {
     for (size_t i = 0; i < squeeze->limited_count; i++) {
         unsigned count;
-        squeeze->limited[i].low = (rlim_t)(process_descriptors(squeeze->limited[i].who.pid, &count) + 1);
+        squeeze->limited[i].low = (rlim_t)process_descriptors(squeeze->limited[i].who.pid, &count) + 1;
     }
 }
 
