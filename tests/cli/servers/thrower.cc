@@ -2,16 +2,19 @@
  * thrower - a C++ program whose exceptions and whose unwinder must not notice the shim: a signal handler throws out of an
  * accept that waits, many times, from several depths; then it says who throws.
  */
+#include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <dlfcn.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdexcept>
 #include <string>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <thread>
 #include <unistd.h>
 #include <unwind.h>
 
@@ -39,27 +42,45 @@ __attribute__((noinline)) int wait_at(int depth)
     return ret;
 }
 
-/* The alarm comes while accept waits: nothing ever connects. */
+/* Is the first thread inside the system call accept? */
+bool waits_in_accept()
+{
+    char path[64];
+    long number = -1;
+    std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", static_cast<int>(getpid()));
+    FILE *file = std::fopen(path, "re");
+    if (!file) {
+        std::perror(path);
+        std::exit(1);
+    }
+    int fields = std::fscanf(file, "%ld", &number); /* none while it runs */
+    std::fclose(file);
+    return fields == 1 && number == SYS_accept;
+}
+
+/* The alarm comes while accept waits, neither before nor after: nothing ever connects. */
 int interrupted(int depth)
 {
-    timer_t timer;
-    sigevent event = {};
-    itimerspec soon = {{0, 1000000}, {0, 1000000}}; /* again and again, for the first may come too early */
+    std::atomic<bool> over{false};
+    pthread_t waiter = pthread_self();
     int caught = 0;
-    event.sigev_notify = SIGEV_SIGNAL;
-    event.sigev_signo = SIGALRM;
-    timer_create(CLOCK_MONOTONIC, &event, &timer);
+    std::thread alarm([&] {
+        while (!over && !waits_in_accept())
+            std::this_thread::yield();
+        if (!over)
+            pthread_kill(waiter, SIGALRM);
+    });
     try {
-        timer_settime(timer, 0, &soon, nullptr);
         wait_at(depth);
     } catch (const std::runtime_error &error) {
         caught = std::string(error.what()) == "interrupted";
     }
-    timer_delete(timer);
-    sigset_t alarm;
-    sigemptyset(&alarm);
-    sigaddset(&alarm, SIGALRM);
-    pthread_sigmask(SIG_UNBLOCK, &alarm, nullptr); /* the handler did not return */
+    over = true;
+    alarm.join();
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &signals, nullptr); /* the handler did not return */
     return caught;
 }
 
