@@ -257,13 +257,25 @@ static bool has_run_out(const struct squeeze *squeeze)
     return false;
 }
 
-/* Clients come and stay until one of them is left waiting.  Returns whether that is for want of descriptors. */
+/* Waits until client NUMBER is served or lacks a descriptor: a busy machine lets it wait for a while, too. */
+static bool is_without(struct squeeze *squeeze, int number)
+{
+    uint64_t end_ns = clock_ns() + squeeze->config.limits.patience_ns;
+    while (wait_for(squeeze, number, STILL_NS) == FATE_WAITING && clock_ns() < end_ns && !interrupted)
+        if (has_run_out(squeeze))
+            return true;
+    return visitors_get(squeeze->visitors, (size_t)number)->fate != FATE_SERVED && has_run_out(squeeze);
+}
+
+/* Clients come and stay until one of them lacks a descriptor.  Returns whether that happened. */
 static bool fill_up(struct squeeze *squeeze)
 {
     for (int i = 0; i < FILLERS_MAX && !interrupted; i++) {
         int number = visitors_start(squeeze->visitors, true);
-        if (number < 0 || wait_for(squeeze, number, STILL_NS) != FATE_SERVED)
-            return number >= 0 && has_run_out(squeeze);
+        if (number < 0 || is_without(squeeze, number))
+            return number >= 0;
+        if (visitors_get(squeeze->visitors, (size_t)number)->fate != FATE_SERVED)
+            return false;
     }
     return false;
 }
@@ -302,7 +314,7 @@ static void recover(struct squeeze *squeeze, size_t since)
 static int take_and_give(struct squeeze *squeeze)
 {
     size_t since = visitors_count(squeeze->visitors);
-    uint64_t most_ns = squeeze->for_ns + FILLERS_MAX * STILL_NS + 10 * NS_PER_S;
+    uint64_t most_ns = squeeze->for_ns + FILLERS_MAX * STILL_NS + squeeze->config.limits.patience_ns;
     squeeze->m = (struct measures){.ready = true, .armed = true, .worker_status = -1};
     choose_limits(squeeze);
     squeeze->watchdog = watchdog_start(squeeze->limited, squeeze->limited_count, most_ns);

@@ -132,8 +132,7 @@ test_a_killed_session_leaves_its_servers_alone() {
     ask
     run "$SNAG" ctl
     expect_status 0
-    expect_has $err 'that was killed had left'
-    nothing_left
+    nothing_left # another session may have been quicker to take it away
     ask
     runs "$server" || fail 'the server was killed'
     stop "$server"
