@@ -94,6 +94,13 @@ SHIM_TEST_LIBS = preload_early preload_malloc preload_accept preload_no_unwind s
 SHIM_TEST_SRC = tests/unit/shim_case.c tests/unit/session_board.c $(ENGINE_SRC) $(PLAN_SRC)
 $(foreach test,$(SHIM_TESTS),$(eval TEST_$(test) = $(SHIM_TEST_SRC)))
 
+# Fuzz targets: tests/fuzz/NAME_fuzz.c each, with the sources of FUZZ_NAME.  tests/cli/fuzz_test.sh gives them their corpus.
+FUZZ_TARGETS = plan board trace control
+FUZZ_plan = $(ENGINE_SRC) $(PLAN_SRC)
+FUZZ_board = $(TEST_trace) inject/trace/drain.c inject/trace/jsonl.c inject/run/say.c shim/record.c
+FUZZ_trace = $(filter-out inject/main.c,$(SNAG_SRC))
+FUZZ_control = $(FUZZ_trace) $(LISTENER_SRC)
+
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
 CLI_PROGRAMS = free_port student past wrong tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
 	thrower_llvm two_places templates evhttp evhttp_core evhttp_shared evhttp_archive \
@@ -106,7 +113,7 @@ CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
 	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/ctl_test.sh tests/cli/session_test.sh tests/cli/explore_test.sh \
 	tests/cli/squeeze_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh tests/cli/callsites_test.sh \
-	tests/cli/lesson_test.sh
+	tests/cli/lesson_test.sh tests/cli/fuzz_test.sh
 PAGE_TESTS = tests/pages/lesson_pages_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh \
 	tests/servers/debian_test.sh
@@ -139,7 +146,7 @@ SNAG_PKGS = $(EVENT_PKGS) openssl jansson
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests demo lessons check check-pages gauntlet suites bench bench-listener lint format sources install clean help FORCE
+.PHONY: all tests demo lessons check check-pages gauntlet fuzz suites bench bench-listener lint format sources install clean help FORCE
 
 LESSON_SERVERS = $(B)/lesson-server $(B)/lesson-server-libevent
 PRODUCTS = $(B)/snag $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo \
@@ -149,7 +156,7 @@ CLI_BINARIES = $(CLI_PROGRAMS:%=$(B)/tests/%)
 
 all: $(PRODUCTS)
 
-tests: $(UNIT_PROGRAMS) $(CLI_BINARIES) $(B)/tests/harness_sample $(B)/demo-client
+tests: $(UNIT_PROGRAMS) $(CLI_BINARIES) $(FUZZ_TARGETS:%=$(B)/tests/%_fuzz) $(B)/tests/harness_sample $(B)/demo-client
 
 again = +@$(MAKE) --no-print-directory BUILD=$(BUILD)
 
@@ -162,6 +169,12 @@ check:
 	@scripts/deps build test
 	$(again) all tests
 	@BUILD_DIR=$(B) tests/run $(if $(SAN),,lint) $(UNIT_PROGRAMS) $(CLI_TESTS) $(SERVER_TESTS)
+
+TIME ?= 60
+fuzz:
+	@scripts/deps build fuzz
+	$(again) $(FUZZ_TARGETS:%=$(B)/fuzz/%)
+	@BUILD_DIR=$(B) scripts/fuzz $(TIME) $(FUZZ_TARGETS)
 
 suites:
 	@scripts/deps build test
@@ -210,6 +223,7 @@ sources:
 	@printf '%s\n' $(sort $(SNAG_SRC) $(SHIM_SRC) $(SHIM_ENGINE_SRC) $(LISTENER_SRC) $(ECHO_SRC) $(LESSON_SERVER_SRC) $(LESSON_ORIGINAL_SRC) \
 		$(foreach test,$(UNIT_TESTS),tests/unit/$(test)_test.c $(TEST_$(test))) tests/unit/harness.c \
 		tests/unit/harness_sample.c $(filter-out %/templates.c,$(CLI_PROGRAMS:%=tests/cli/servers/%.c)) $(SHIM_TEST_LIBS:%=tests/unit/%.c) scripts/demo-client.c scripts/zero-length.c tests/bench/accept.c \
+		$(foreach target,$(FUZZ_TARGETS),tests/fuzz/$(target)_fuzz.c) tests/fuzz/fuzz.c tests/fuzz/corpus.c \
 		listener/bench/listener.c tests/unit/modules/places.c tests/cli/servers/plugin.c \
 		$(CLI_TESTS) $(SERVER_TESTS) $(PAGE_TESTS))
 
@@ -232,6 +246,7 @@ help:
 	@echo 'make check      lint, unit tests, command-line tests, tests on real servers; the last line says how many passed'
 	@echo 'make check-pages  the pages of the lessons in headless Chromium'
 	@echo 'make gauntlet   what snag says of $$(SERVERS), all that scripts/servers.sh knows, beside what is seen without it'
+	@echo 'make fuzz       gives the parsers and the board inputs that grow, TIME=60 seconds each (clang)'
 	@echo 'make suites     the test suites of GLib and CPython, and ours, with and without a session; takes 25 minutes'
 	@echo 'make bench      what the shim costs, with its limits, and beside it libfiu and strace'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck;   make format   lays the sources out'
@@ -332,6 +347,28 @@ define unit_test
 $(B)/tests/$1_test: $(call objects,tests/unit/$1_test.c tests/unit/harness.c $(TEST_$1))
 endef
 $(foreach test,$(UNIT_TESTS),$(eval $(call unit_test,$(test))))
+# Each fuzz target with a main() of ours, and with libFuzzer, for which all of it is compiled anew.
+fuzz_objects = $(patsubst %,$(B)/fuzz/obj/%.o,$(basename $1))
+define fuzz_target
+$(B)/tests/$1_fuzz: $(call objects,tests/fuzz/$1_fuzz.c tests/fuzz/fuzz.c tests/fuzz/corpus.c $(FUZZ_$1))
+$(B)/fuzz/$1: $(call fuzz_objects,tests/fuzz/$1_fuzz.c tests/fuzz/fuzz.c $(FUZZ_$1))
+endef
+$(foreach target,$(FUZZ_TARGETS),$(eval $(call fuzz_target,$(target))))
+
+FUZZ_CC = clang
+FUZZ_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
+$(B)/fuzz/obj/%.o: %.c $(B)/flags
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) $(SNAG_CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+$(FUZZ_TARGETS:%=$(B)/fuzz/%):
+	$(call say,LD,$@)
+	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(call pkg,libs,$(SNAG_PKGS)) $(SITES_LIBS)
+$(FUZZ_TARGETS:%=$(B)/tests/%_fuzz):
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS)) $(SITES_LIBS)
+
 # The listener's tests make these calls fail (tests/unit/listener_faults.h).
 LISTENER_WRAPPED = socket setsockopt bind listen accept accept4 fcntl eventfd calloc event_add event_assign pthread_mutex_lock
 $(LISTENER_TESTS:%=$(B)/tests/%_test): LDFLAGS += $(LISTENER_WRAPPED:%=-Wl,--wrap=%)

@@ -225,8 +225,11 @@ static json_t *exchange(int fd, const json_t *request)
     ssize_t length = read_answer(fd, text);
     if (length >= 0) {
         answer = json_loadb(text, (size_t)length, 0, NULL);
-        if (answer == NULL)
+        if (!json_is_object(answer)) {
+            json_decref(answer);
+            answer = NULL;
             errno = length == 0 ? ECONNRESET : EPROTO;
+        }
     }
     free(text);
     return answer;

@@ -66,7 +66,9 @@ void drain_free(struct drain *drain)
 
 static uint32_t ready_rings(struct drain *drain)
 {
-    uint32_t ready = atomic_load(&drain->board->rings_ready);
+    uint32_t ready = atomic_load(&drain->board->rings_ready), rings = drain->board->ring_count;
+    if (ready > rings)
+        ready = rings;
     return ready < BOARD_RINGS ? ready : BOARD_RINGS;
 }
 
