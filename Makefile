@@ -27,7 +27,7 @@ PLAN_SRC = inject/plan/plan.c inject/plan/plan_file.c inject/plan/parse.c inject
 	inject/plan/names.c inject/plan/duration.c inject/plan/describe.c inject/plan/page.c \
 	inject/plan/check.c inject/plan/faults.c
 RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/session.c inject/run/steps.c \
-	inject/run/events.c inject/run/preload.c inject/run/reach.c inject/run/attach.c inject/run/unseen.c inject/run/boardfile.c \
+	inject/run/events.c inject/run/preload.c inject/run/installed.c inject/run/reach.c inject/run/attach.c inject/run/unseen.c inject/run/boardfile.c \
 	inject/run/spawn.c inject/run/tree.c inject/run/proc.c inject/run/output.c inject/run/ready.c \
 	inject/run/endpoint.c inject/run/client.c inject/run/probe.c inject/run/verdict.c inject/run/summary.c inject/run/where.c \
 	inject/run/say.c inject/run/keeper.c inject/run/rulebook.c inject/run/command.c inject/run/environment.c
@@ -113,7 +113,7 @@ CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
 	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/ctl_test.sh tests/cli/session_test.sh tests/cli/explore_test.sh \
 	tests/cli/squeeze_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh tests/cli/callsites_test.sh \
-	tests/cli/lesson_test.sh tests/cli/fuzz_test.sh
+	tests/cli/lesson_test.sh tests/cli/fuzz_test.sh tests/cli/install_test.sh
 PAGE_TESTS = tests/pages/lesson_pages_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh \
 	tests/servers/debian_test.sh
@@ -146,7 +146,7 @@ SNAG_PKGS = $(EVENT_PKGS) openssl jansson
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests demo lessons check check-pages gauntlet fuzz suites bench bench-listener lint format sources install clean help FORCE
+.PHONY: all tests demo lessons check check-pages gauntlet fuzz suites bench bench-listener lint format sources install uninstall clean help FORCE
 
 LESSON_SERVERS = $(B)/lesson-server $(B)/lesson-server-libevent
 PRODUCTS = $(B)/snag $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo \
@@ -227,14 +227,37 @@ sources:
 		listener/bench/listener.c tests/unit/modules/places.c tests/cli/servers/plugin.c \
 		$(CLI_TESTS) $(SERVER_TESTS) $(PAGE_TESTS))
 
+BINDIR = $(PREFIX)/bin
+LIBDIR = $(PREFIX)/lib
+INCLUDEDIR = $(PREFIX)/include
+MANDIR = $(PREFIX)/share/man
+LISTENER_SO = libevconnlistener.so.1
+VERSION = $(shell sed -n 's/^\#define SNAG_VERSION "\(.*\)"/\1/p' inject/version.h)
+# $(call pc,FOLDER,NAME): installs FOLDER/NAME.pc.in with the places filled in.
+pc = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' $1/$2.pc.in \
+	> $(B)/$2.pc && install -D -m 644 $(B)/$2.pc $(DESTDIR)$(LIBDIR)/pkgconfig/$2.pc
+INSTALLED = $(BINDIR)/snag $(LIBDIR)/snag/libsnag.so $(LIBDIR)/snag/lesson-server $(LIBDIR)/snag/lesson-server-libevent \
+	$(LIBDIR)/libevconnlistener.so $(LIBDIR)/$(LISTENER_SO) \
+	$(LIBDIR)/$(LISTENER_SO).0.0 $(LIBDIR)/libevconnlistener.a $(LIBDIR)/pkgconfig/libevconnlistener.pc \
+	$(LIBDIR)/pkgconfig/libsnag.pc $(INCLUDEDIR)/evconnlistener.h $(MANDIR)/man3/evconnlistener.3
+
 install: all
-	install -D -m 755 $(B)/snag $(DESTDIR)$(PREFIX)/bin/snag
-	install -D -m 755 $(B)/libsnag.so $(DESTDIR)$(PREFIX)/lib/snag/libsnag.so
-	install -D -m 755 $(B)/lesson-server $(DESTDIR)$(PREFIX)/lib/snag/lesson-server
-	install -D -m 755 $(B)/lesson-server-libevent $(DESTDIR)$(PREFIX)/lib/snag/lesson-server-libevent
-	install -D -m 755 $(B)/libevconnlistener.so $(DESTDIR)$(PREFIX)/lib/libevconnlistener.so
-	install -D -m 644 $(B)/libevconnlistener.a $(DESTDIR)$(PREFIX)/lib/libevconnlistener.a
-	install -D -m 644 listener/evconnlistener.h $(DESTDIR)$(PREFIX)/include/evconnlistener.h
+	install -D -m 755 $(B)/snag $(DESTDIR)$(BINDIR)/snag
+	install -D -m 755 $(B)/libsnag.so $(DESTDIR)$(LIBDIR)/snag/libsnag.so
+	install -D -m 755 $(B)/lesson-server $(DESTDIR)$(LIBDIR)/snag/lesson-server
+	install -D -m 755 $(B)/lesson-server-libevent $(DESTDIR)$(LIBDIR)/snag/lesson-server-libevent
+	install -D -m 755 $(B)/libevconnlistener.so $(DESTDIR)$(LIBDIR)/$(LISTENER_SO).0.0
+	ln -sf $(LISTENER_SO).0.0 $(DESTDIR)$(LIBDIR)/$(LISTENER_SO)
+	ln -sf $(LISTENER_SO) $(DESTDIR)$(LIBDIR)/libevconnlistener.so
+	install -D -m 644 $(B)/libevconnlistener.a $(DESTDIR)$(LIBDIR)/libevconnlistener.a
+	install -D -m 644 listener/evconnlistener.h $(DESTDIR)$(INCLUDEDIR)/evconnlistener.h
+	install -D -m 644 listener/man/evconnlistener.3 $(DESTDIR)$(MANDIR)/man3/evconnlistener.3
+	$(call pc,listener,libevconnlistener)
+	$(call pc,shim,libsnag)
+
+uninstall:
+	rm -f $(INSTALLED:%=$(DESTDIR)%)
+	[ ! -d $(DESTDIR)$(LIBDIR)/snag ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(LIBDIR)/snag
 
 clean:
 	rm -rf $(BUILD)
@@ -250,7 +273,7 @@ help:
 	@echo 'make suites     the test suites of GLib and CPython, and ours, with and without a session; takes 25 minutes'
 	@echo 'make bench      what the shim costs, with its limits, and beside it libfiu and strace'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck;   make format   lays the sources out'
-	@echo 'make install    into $$(DESTDIR)$(PREFIX): snag, the libraries, the header'
+	@echo 'make install    into $$(DESTDIR)$(PREFIX): snag, the libraries, the header, the manual page;   make uninstall'
 	@echo 'make clean      remove $(BUILD)/'
 	@echo 'SAN=1 (ASan, UBSan), SAN=thread (TSan), V=1 (show the commands), BUILD=DIR'
 

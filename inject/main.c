@@ -18,6 +18,7 @@
  *     run/rulebook.c, command.c     the rules of a session, and how they change; what `snag ctl` may ask of it
  *     run/environment.c             what gets a server that is started elsewhere into a session
  *     run/backend.h, preload.c      the seam to what puts faults into a server, and LD_PRELOAD behind it
+ *     run/installed.c               where the shim and the lessons' servers are
  *     run/reach.c, attach.c         can the shim get into a program: looked at before, proved after
  *     run/unseen.c                  what it does past the shim: io_uring, accepts of its own
  *     run/boardfile.c               the board's file, made and cleaned up

@@ -16,6 +16,7 @@
 #include "lesson/check.h"
 #include "run/backend.h"
 #include "run/clock.h"
+#include "run/installed.h"
 #include "run/run.h"
 #include "run/say.h"
 #include "run/spawn.h"
@@ -110,23 +111,6 @@ bool stage_wait(struct stage *stage, bool (*what)(struct stage *, void *), void 
 
 /* --- The server -------------------------------------------------------------------------------------------------------- */
 
-/* Where our servers are, from the folder of our own program: as built, and as installed. */
-static int own_server(const char *name, char path[PATH_MAX])
-{
-    static const char *const places[] = {"", "../lib/snag/"};
-    char folder[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
-    if (length <= 0)
-        return -1;
-    folder[length] = '\0';
-    *strrchr(folder, '/') = '\0';
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
-        if (snprintf(path, PATH_MAX, "%s/%s%s", folder, places[i], name) < PATH_MAX && access(path, X_OK) == 0)
-            return 0;
-    say_error("%s is neither beside snag (%s) nor in ../lib/snag: build it with make", name, folder);
-    return -1;
-}
-
 /* A port that nobody has right now. */
 static unsigned free_port(void)
 {
@@ -203,7 +187,7 @@ static pid_t spawn_own(struct stage *stage)
     int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
     char path[PATH_MAX];
     const char *name = json_string_value(json_object_get(stage->lesson, "name"));
-    if (own_server(stage->kind == STAGE_OURS ? "lesson-server" : "lesson-server-libevent", path) != 0)
+    if (installed_find(stage->kind == STAGE_OURS ? "lesson-server" : "lesson-server-libevent", path) != 0)
         return -1;
     if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
         say_error("can't make pipes for the server: %s", strerror(errno));

@@ -8,24 +8,9 @@
 #include <unistd.h>
 
 #include "run/backend.h"
+#include "run/installed.h"
 #include "run/say.h"
 #include "run/spawn.h"
-
-/* Where the shim is, from the folder of our own program: as built, and as installed. */
-static const char *const places[] = {"libsnag.so", "../lib/snag/libsnag.so"};
-
-static int own_folder(char folder[PATH_MAX])
-{
-    ssize_t length = readlink("/proc/self/exe", folder, PATH_MAX - 1);
-    if (length <= 0)
-        return -1;
-    folder[length] = '\0';
-    char *slash = strrchr(folder, '/');
-    if (slash == NULL)
-        return -1;
-    *slash = '\0';
-    return 0;
-}
 
 /* The loader splits LD_PRELOAD at colons and blanks, and knows no way to quote them. */
 static int check_path(const char *path)
@@ -41,23 +26,11 @@ static int check_path(const char *path)
 
 static int preload_prepare(char shim[BOARD_PATH_MAX])
 {
-    char folder[PATH_MAX], path[2 * PATH_MAX];
-    if (own_folder(folder) != 0) {
-        say_error("can't find out where snag is: %s", strerror(errno));
+    char path[PATH_MAX];
+    if (installed_find("libsnag.so", path) != 0 || check_path(path) != 0)
         return -1;
-    }
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, places[i]);
-        if (access(path, R_OK) != 0)
-            continue;
-        if (check_path(path) != 0)
-            return -1;
-        memcpy(shim, path, strlen(path) + 1);
-        return 0;
-    }
-    say_error("libsnag.so is neither beside snag (%s) nor in ../lib/snag: build it with make, or install all of snag",
-              folder);
-    return -1;
+    memcpy(shim, path, strlen(path) + 1);
+    return 0;
 }
 
 /*
