@@ -55,7 +55,7 @@ CAMPAIGN_SRC = inject/report/campaign.c inject/report/matrix.c inject/report/ter
 SNAG_SRC = inject/main.c $(RUN_SRC) $(CONTROL_SRC) $(EXPLORE_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(CAMPAIGN_SRC) \
 	$(LESSON_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
-SHIM_SRC = shim/arch.S shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
+SHIM_SRC = shim/arch.S shim/loader.c shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
 	shim/scene.c shim/hook.c shim/show.c shim/wrap_socket.c shim/wrap_fd.c shim/wrap_pipe.c shim/wrap_wait.c \
 	shim/wrap_exec.c shim/wrap_load.c shim/wrap_filter.c shim/wrap_syscall.c
 SHIM_ENGINE_SRC = $(ENGINE_SRC)
@@ -326,7 +326,8 @@ $(B)/snag: $(call objects,$(SNAG_SRC)) $(B)/libevconnlistener.a
 	$(call say,LD,$@)
 	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS)) $(SITES_LIBS) $(LDLIBS)
 
-# The shim exports the names of calls.def and of shim/exports.def, and needs libc alone.
+# The shim exports the names of calls.def and of shim/exports.def, and needs libc alone: glibc's libdl.so.2 is a part of it
+# (shim/loader.h).
 SHIM_DEFS = inject/engine/calls.def $(wildcard shim/exports.def)
 $(B)/shim.map: $(SHIM_DEFS) scripts/shim-map
 	$(call say,GEN,$@)
@@ -334,10 +335,11 @@ $(B)/shim.map: $(SHIM_DEFS) scripts/shim-map
 	$(Q)scripts/shim-map $(SHIM_DEFS) > $@
 
 $(call pic_objects,$(SHIM_SRC) $(SHIM_ENGINE_SRC)): PIC += $(SHIM_OPT)
+$(B)/pic/shim/loader.o: PIC += -fno-lto
 $(B)/libsnag.so: $(call pic_objects,$(SHIM_SRC) $(SHIM_ENGINE_SRC)) $(B)/shim.map
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared -pthread $(CFLAGS) $(SHIM_OPT) $(LDFLAGS) -Wl,--version-script=$(B)/shim.map -Wl,-z,defs -Wl,-z,now \
-		-Wl,-z,noexecstack -Wl,-soname,libsnag.so -Wl,--as-needed -o $@ $(filter %.o,$^)
+		-Wl,-z,noexecstack -Wl,-soname,libsnag.so -Wl,--no-as-needed -o $@ $(filter %.o,$^) -l:libdl.so.2
 
 # Without libevent: it takes the functions of the one that the program has (listener/libevent.h).
 $(B)/libevconnlistener.so: $(call pic_objects,$(LISTENER_SRC)) $(LISTENER_MAP)

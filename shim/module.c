@@ -6,6 +6,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "loader.h"
 #include "memory.h"
 #include "raw.h"
 #include "session.h"
@@ -41,7 +42,7 @@ static const char *const left_out[] = {
 
 bool module_begin(void)
 {
-    void *function = dlsym(RTLD_DEFAULT, "_dl_find_object");
+    void *function = loader_find(RTLD_DEFAULT, "_dl_find_object");
     if (!function)
         return false;
     memcpy(&find_object, &function, sizeof function);

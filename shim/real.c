@@ -1,7 +1,8 @@
 #include "real.h"
 
-#include <dlfcn.h>
 #include <string.h>
+
+#include "loader.h"
 
 struct real snag_real;
 
@@ -11,7 +12,7 @@ __attribute__((visibility("hidden"))) void *snag_syscall_next;
 /* Copies dlsym's void * into a function pointer, which ISO C has no cast for. */
 static void resolve(void *slot, const char *name)
 {
-    void *function = dlsym(RTLD_NEXT, name);
+    void *function = loader_find(RTLD_NEXT, name);
     if (function)
         memcpy(slot, &function, sizeof function);
 }

@@ -1,6 +1,5 @@
 #include "session.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "fds.h"
+#include "loader.h"
 #include "raw.h"
 #include "real.h"
 #include "record.h"
@@ -39,10 +39,10 @@ static int (*real_clock)(clockid_t, struct timespec *) = clock_gettime;
 
 static void find_real_clock(void)
 {
-    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+    void *libc = loader_open("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
     if (!libc)
         return;
-    void *function = dlsym(libc, "clock_gettime");
+    void *function = loader_find(libc, "clock_gettime");
     if (function)
         memcpy(&real_clock, &function, sizeof function);
     dlclose(libc); /* it stays, being what everything else needs too */

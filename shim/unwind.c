@@ -1,12 +1,12 @@
 #include "unwind.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libunwind.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "loader.h"
 #include "module.h"
 #include "raw.h"
 
@@ -177,12 +177,12 @@ static int get_proc_name(unw_addr_space_t asked, unw_word_t ip, char *name, size
 /* It stays. */
 static bool load(void)
 {
-    library = dlopen("libunwind-" NAME_OF(UNW_TARGET) ".so.8", RTLD_NOW | RTLD_LOCAL);
+    library = loader_open("libunwind-" NAME_OF(UNW_TARGET) ".so.8", RTLD_NOW | RTLD_LOCAL);
     if (!library)
         return false;
 #define X(name, symbol) \
     { \
-        void *function = dlsym(library, NAME_OF(symbol)); \
+        void *function = loader_find(library, NAME_OF(symbol)); \
         if (!function) \
             return false; \
         memcpy(&unwinder.name, &function, sizeof function); \

@@ -2,10 +2,27 @@
 # What libsnag.so is from the outside: which libraries it needs, which names it exports, how it binds.
 . "${0%/*}/harness.sh"
 
+# libdl.so.2 is glibc's: dlopen and dlsym before 2.34, and nothing since.
 test_needs_libc_alone() {
     run readelf -dW "$SHIM"
     expect_status 0
-    expect_equal 'DT_NEEDED' "$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' out)" libc.so.6
+    expect_equal 'DT_NEEDED' "$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' out | sort | tr '\n' ' ')" 'libc.so.6 libdl.so.2 '
+}
+
+test_loads_with_an_old_glibc() {
+    run "$tests_root/scripts/glibc-floor" "$SHIM"
+    show out
+    expect_status 0
+    expect_match out '^libsnag.so needs glibc 2\.[0-9]+; '
+}
+
+# Functions of a new libc are seen.
+test_glibc_floor_sees_what_is_too_new() {
+    echo 'int _dl_find_object(void *, void *); int f(void *p) { return _dl_find_object(p, p); }' >new.c
+    gcc -shared -fPIC -o new.so new.c
+    run "$tests_root/scripts/glibc-floor" new.so
+    expect_status 1
+    expect_match out '^    _dl_find_object@GLIBC_2\.35'
 }
 
 # The rows of the .def files, read another way than scripts/shim-map does.

@@ -78,11 +78,12 @@ static void it_needs_libc_alone(void **state)
     FILE *readelf = popen(command, "r");
     assert_non_null(readelf);
     while (fscanf(readelf, "%255s", name) == 1) {
-        assert_string_equal(name, "libc.so.6");
+        if (strcmp(name, "libc.so.6") != 0 && strcmp(name, "libdl.so.2") != 0) /* shim/loader.h says why the second */
+            fail_msg("it needs %s", name);
         count++;
     }
     assert_int_equal(pclose(readelf), 0);
-    assert_int_equal(count, 1);
+    assert_int_equal(count, 2);
 }
 
 /* Every name that the program resolves now is the shim's. */
