@@ -25,7 +25,7 @@ servers_known() {
 # shellcheck disable=SC2034
 server_prepare() {
     local name=$1 port=$2 folder=$3
-    servers_known | grep -qxF -- "$name" || { echo "servers: unknown server: $name" >&2; return 1; }
+    servers_known | grep -xF -- "$name" >/dev/null || { echo "servers: unknown server: $name" >&2; return 1; }
     mkdir -p "$folder" || return
     "prepare_${name//-/_}" "$port" "$folder"
 }

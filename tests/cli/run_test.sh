@@ -409,7 +409,7 @@ test_servers_with_address_sanitizer() {
     expect_status 0
     expect_has err 'verify_asan_link_order'
     expect_has err 'verdict: served'
-    if readelf -d "$asan" | grep -q libasan; then
+    if readelf -d "$asan" | grep libasan >/dev/null; then
         run env ASAN_OPTIONS=verify_asan_link_order=1 "$SNAG" run -- "$asan" exits=0 0
         expect_has err 'ASan runtime does not come first'
     fi
