@@ -30,8 +30,10 @@ RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/s
 	inject/run/events.c inject/run/preload.c inject/run/installed.c inject/run/reach.c inject/run/attach.c inject/run/unseen.c inject/run/boardfile.c \
 	inject/run/spawn.c inject/run/tree.c inject/run/proc.c inject/run/output.c inject/run/ready.c \
 	inject/run/endpoint.c inject/run/client.c inject/run/probe.c inject/run/verdict.c inject/run/summary.c inject/run/where.c \
-	inject/run/say.c inject/run/keeper.c inject/run/rulebook.c inject/run/command.c inject/run/environment.c
+	inject/run/say.c inject/run/keeper.c inject/run/rulebook.c inject/run/command.c inject/run/environment.c $(SECCOMP_SRC)
 CONTROL_SRC = inject/control/ctl.c inject/control/found.c inject/control/server.c
+SECCOMP_SRC = inject/run/seccomp.c inject/run/filter.c inject/run/supervisor.c inject/run/notified.c inject/run/takeover.c \
+	inject/run/outside.c inject/run/evidence.c inject/run/readiness.c inject/run/target.c inject/run/recorder.c inject/run/warden.c
 TRACE_SRC = inject/trace/drain.c inject/trace/jsonl.c inject/trace/address.c inject/trace/strace.c $(DECODE_SRC)
 DECODE_SRC = inject/trace/decode.c inject/trace/decode_socket.c inject/trace/decode_fd.c inject/trace/decode_wait.c \
 	inject/trace/decode_uring.c \
@@ -102,7 +104,7 @@ FUZZ_trace = $(filter-out inject/main.c,$(SNAG_SRC))
 FUZZ_control = $(FUZZ_trace) $(LISTENER_SRC)
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
-CLI_PROGRAMS = free_port student past wrong tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
+CLI_PROGRAMS = free_port student past wrong interrupted foreign tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
 	thrower_llvm two_places templates evhttp evhttp_core evhttp_shared evhttp_archive \
 	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static
@@ -111,7 +113,7 @@ LIBS_tiny_asan = -fsanitize=address
 # Shell tests: each file is run in a process of its own by tests/run.
 CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
-	tests/cli/run_client_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/ctl_test.sh tests/cli/session_test.sh tests/cli/explore_test.sh \
+	tests/cli/run_client_test.sh tests/cli/seccomp_test.sh tests/cli/both_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/ctl_test.sh tests/cli/session_test.sh tests/cli/explore_test.sh \
 	tests/cli/squeeze_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh tests/cli/callsites_test.sh \
 	tests/cli/lesson_test.sh tests/cli/fuzz_test.sh tests/cli/install_test.sh
 PAGE_TESTS = tests/pages/lesson_pages_test.sh
@@ -139,7 +141,7 @@ pkg = $(if $(filter undefined,$(flavor $(pkg_key))),$(eval $(pkg_key) := $(call 
 # libiberty, which takes names apart, comes without a file for pkg-config.
 SITES_LIBS = $(call pkg,libs,libdw libelf) -liberty
 EVENT_PKGS = libevent_core libevent_extra libevent_openssl libevent_pthreads
-SNAG_PKGS = $(EVENT_PKGS) openssl jansson
+SNAG_PKGS = $(EVENT_PKGS) openssl jansson libseccomp
 
 # --- Goals -------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,12 @@
  *     run/environment.c             what gets a server that is started elsewhere into a session
  *     run/backend.h, preload.c      the seam to what puts faults into a server, and LD_PRELOAD behind it
  *     run/installed.c               where the shim and the lessons' servers are
+ *     run/seccomp.c, filter.c       the one from outside: a seccomp filter, and its program
+ *     run/supervisor.c, notified.c  takes the calls that wait for us; what becomes of one
+ *     run/takeover.c, readiness.c   an accept made in the server's stead; a server seen to be ready
+ *     run/outside.c, evidence.c     what decide() asks, and what a record shows, read from outside
+ *     run/target.c, recorder.c      the server's processes and threads; records from snag itself
+ *     run/warden.c                  answers in our stead when we are gone
  *     run/reach.c, attach.c         can the shim get into a program: looked at before, proved after
  *     run/unseen.c                  what it does past the shim: io_uring, accepts of its own
  *     run/boardfile.c               the board's file, made and cleaned up

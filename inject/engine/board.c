@@ -61,14 +61,15 @@ static void add_wanted(unsigned char wanted[256], const struct rule *rule)
     }
 }
 
-/* What a program does not do between an accept4 that failed and the accept that it falls back to. */
-static void add_wanted_breaks(unsigned char wanted[256])
+bool board_call_breaks(enum call call)
 {
     static const enum call breaks[] = {CALL_listen,     CALL_close,       CALL_dup2,        CALL_dup3,
                                        CALL_poll,       CALL_ppoll,       CALL_select,      CALL_pselect,
                                        CALL_epoll_wait, CALL_epoll_pwait, CALL_epoll_pwait2};
     for (size_t i = 0; i < sizeof breaks / sizeof breaks[0]; i++)
-        wanted[breaks[i]] |= WANT_BREAK;
+        if (breaks[i] == call)
+            return true;
+    return false;
 }
 
 enum { WANTED_BY_PLAN = WANT_RULE | WANT_FREES | WANT_BREAK };
@@ -78,8 +79,9 @@ static void plan_wanted(unsigned char wanted[256], const struct rule_set *set)
     memset(wanted, 0, 256);
     for (uint32_t i = 0; i < set->count; i++)
         add_wanted(wanted, &set->rules[i]);
-    if (wanted[CALL_accept] & WANT_RULE)
-        add_wanted_breaks(wanted);
+    for (enum call call = 0; call < CALL_COUNT && (wanted[CALL_accept] & WANT_RULE); call++)
+        if (board_call_breaks(call))
+            wanted[call] |= WANT_BREAK;
 }
 
 /*

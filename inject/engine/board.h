@@ -166,6 +166,9 @@ void board_watch_ready(struct board *board, bool on);
  */
 int board_publish(struct board *board, const struct rule_set *set);
 
+/* Whether CALL is what a program does not do between an accept4 that failed and the accept that it falls back to. */
+bool board_call_breaks(enum call call);
+
 /*
  * The parts of a board.  Indices must be in range; strings are terminated; STRING_NONE gives "".  These are on the way
  * of each intercepted call, so they are inline.

@@ -39,6 +39,8 @@ enum event_flag {
     EVENT_REPEATED = 1 << 3,  /* the fallback from accept4 to accept: the same logical call, same ordinal */
     EVENT_CONSUMED = 1 << 4,  /* a connection was taken out of the queue and ended; payload: its peer */
     EVENT_ARGUMENTS = 1 << 5, /* the payload begins with a struct event_arguments */
+    EVENT_UNOBSERVED =
+        1 << 6, /* let through by who sees no results: `ret` is -1, `err` 0, and neither means anything */
 };
 
 /* One record's header.  Times are CLOCK_MONOTONIC; in a ring of a board that counts_ticks, they are ticks. */

@@ -56,7 +56,8 @@ static const char help_text[] =
     "      --patience T        one that does not by then is deaf (10s)\n"
     "      --max-cpu CORES, --max-calls N, --max-lines N, --max-leak N\n"
     "                          above control: spun (0.5 and 1000 a second), flooded (100 a second), leaked (10)\n"
-    "      --ready CMD, --ready-timeout T, --stop-signal SIG, --stop-timeout T, --client-timeout T: as for snag run\n"
+    "      --ready CMD, --ready-timeout T, --stop-signal SIG, --stop-timeout T, --client-timeout T, --backend NAME:\n"
+    "                          as for snag run\n"
     "\n"
     "What comes out:\n"
     "  -o, --output DIR        summary.json, report.html, junit.xml, cases/ID/ (snag-out)\n"
@@ -134,6 +135,7 @@ static const struct option long_options[] = {
     {"send", required_argument, NULL, OPTION_PASSED},
     {"expect", required_argument, NULL, OPTION_PASSED},
     {"connect", no_argument, NULL, OPTION_PASSED},
+    {"backend", required_argument, NULL, OPTION_PASSED},
     {"ready", required_argument, NULL, OPTION_PASSED},
     {"ready-timeout", required_argument, NULL, OPTION_PASSED},
     {"stop-signal", required_argument, NULL, OPTION_PASSED},

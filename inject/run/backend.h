@@ -8,10 +8,15 @@
 #ifndef SNAG_BACKEND_H
 #define SNAG_BACKEND_H
 
+#include <stdio.h>
+
 #include "engine/board.h"
 #include "run/reach.h"
 
 enum { BACKEND_VARIABLES = 3 };
+
+struct outside;
+struct spawn_gate;
 
 struct backend {
     const char *name; /* as --backend and the trace call it */
@@ -27,9 +32,35 @@ struct backend {
      * Returns -1 with errno ENOMEM or ENAMETOOLONG; OUT is filled then too.
      */
     int (*variables)(const char *program, const char *shim, const char *board, char *out[BACKEND_VARIABLES]);
+
+    /* From here on, only for a backend that works from outside of the server's processes; NULL in another. */
+
+    /* Says what RULE asks for that can't be done from outside; NULL: it can. */
+    const char *(*refuses)(const struct rule *rule);
+
+    /* Whether OUTSIDE, as it was opened, can't do RULE, which comes later; says so in WORDS, without a newline. */
+    bool (*lacks)(const struct outside *outside, const struct rule *rule, FILE *words);
+
+    /*
+     * Makes what answers the calls of all that is started through *GATE, by the rules of BOARD.  Before any process or thread
+     * is started.  NULL, having said why.  What it reaches is inherited by what the server starts, so nothing attaches.
+     */
+    struct outside *(*open)(struct board *board, struct spawn_gate *gate);
+
+    /* Until the server is ready: looks for that (board->ready_ns), if it is time to. */
+    void (*look)(struct outside *outside);
+
+    /* Says in words what failed in the gate with ERROR. */
+    const char *(*gate_fault)(int error);
+
+    /* Ends it, when no process of the server lives any more.  NULL is fine. */
+    void (*close)(struct outside *outside);
 };
 
 /* LD_PRELOAD and libsnag.so. */
 extern const struct backend backend_preload;
+
+/* A seccomp filter, and its notifications. */
+extern const struct backend backend_seccomp;
 
 #endif

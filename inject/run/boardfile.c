@@ -307,13 +307,19 @@ int boardfile_grow(struct boardfile *file, uint32_t more)
     return 0;
 }
 
-/* Kills what has a file of FOLDER mapped: it runs under a session that is over, and nobody else will stop it. */
+/*
+ * Kills what has a file of FOLDER mapped, or was started with its name: it runs under a session that is over, and nobody else
+ * will stop it.
+ */
 static void kill_leftovers(const char *folder)
 {
+    char variable[PATH_MAX + 16];
     struct proc *list;
+    snprintf(variable, sizeof variable, "SNAG_BOARD=%s", folder);
     ssize_t count = proc_list(&list);
     for (ssize_t i = 0; i < count; i++)
-        if (list[i].pid != getpid() && list[i].state != 'Z' && proc_maps(list[i].pid, folder) == 1 &&
+        if (list[i].pid != getpid() && list[i].state != 'Z' &&
+            (proc_maps(list[i].pid, folder) == 1 || proc_has_variable(list[i].pid, variable)) &&
             proc_signal(&list[i], SIGKILL) == 0)
             say_note("killed %s (pid %d), left over from a session that was killed", list[i].comm, (int)list[i].pid);
     if (count >= 0)

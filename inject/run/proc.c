@@ -165,6 +165,21 @@ int proc_maps(pid_t pid, const char *path)
     return failed ? -1 : found;
 }
 
+bool proc_has_variable(pid_t pid, const char *text)
+{
+    char path[64], *line = NULL;
+    size_t room = 0, length = strlen(text);
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && !found && getdelim(&line, &room, '\0', file) > 0)
+        found = strncmp(line, text, length) == 0;
+    if (file != NULL)
+        fclose(file);
+    free(line);
+    return found;
+}
+
 bool proc_thread_lives(pid_t pid, pid_t tid)
 {
     /* EPERM: it lives and is somebody else's. */

@@ -42,6 +42,9 @@ int proc_cwd(pid_t pid, char out[PATH_MAX]);
 /* Whether PID has PATH (or a name that starts with it) mapped: 1, 0, or -1 with errno if it can't be known. */
 int proc_maps(pid_t pid, const char *path);
 
+/* Whether PID was started with an environment in which a variable begins with TEXT ("NAME=value"). */
+bool proc_has_variable(pid_t pid, const char *text);
+
 /* Whether thread TID of process PID lives. */
 bool proc_thread_lives(pid_t pid, pid_t tid);
 

@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -237,8 +239,8 @@ static const char *elf_fault(int fd)
     return elf64_fault(fd, &header);
 }
 
-/* What makes the loader ignore LD_PRELOAD (AT_SECURE): an exec that would change who runs. */
-static const char *secure_fault(const char *path, int fd)
+/* An exec that would change who runs. */
+static const char *gain_of(const char *path, int fd)
 {
     struct stat status;
     struct statvfs mount;
@@ -246,12 +248,40 @@ static const char *secure_fault(const char *path, int fd)
         (fstatvfs(fd, &mount) == 0 && (mount.f_flag & ST_NOSUID)))
         return NULL;
     if ((status.st_mode & S_ISUID) && status.st_uid != geteuid())
-        return "it runs as another user (setuid), so the loader ignores LD_PRELOAD";
+        return "it runs as another user (setuid)";
     if ((status.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && status.st_gid != getegid())
-        return "it runs as another group (setgid), so the loader ignores LD_PRELOAD";
+        return "it runs as another group (setgid)";
     if (geteuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0)
-        return "it has file capabilities, so the loader ignores LD_PRELOAD";
+        return "it has file capabilities";
     return NULL;
+}
+
+/* What makes the loader ignore LD_PRELOAD (AT_SECURE). */
+static const char *secure_fault(const char *path, int fd)
+{
+    static _Thread_local char fault[80];
+    const char *gain = gain_of(path, fd);
+    if (gain != NULL)
+        snprintf(fault, sizeof fault, "%s, so the loader ignores LD_PRELOAD", gain);
+    return gain != NULL ? fault : NULL;
+}
+
+const char *reach_gain(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    const char *gain = gain_of(path, fd);
+    close(fd);
+    return gain;
+}
+
+bool reach_may_gain(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}};
+    return syscall(SYS_capget, &header, data) == 0 &&
+           (data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN));
 }
 
 const char *reach_file(const char *path)
@@ -337,20 +367,20 @@ static bool read_interpreter(const char *path, char interpreter[PATH_MAX])
     return name[0] != '\0';
 }
 
-/* Says why PATH, the command itself or an interpreter of it, keeps the shim out. */
-static bool judge(const char *path, struct reach *out)
+/* Says why PATH, the command itself or an interpreter of it, keeps us out: FAULT, if that is not NULL. */
+static void judge(const char *path, const char *fault, struct reach *out)
 {
-    const char *fault = reach_file(path);
     if (fault == NULL)
-        return true;
+        return;
+    out->by_file = true;
     if (strcmp(path, out->path) == 0)
         refuse(out, 125, "%s can't be reached: %s", path, fault);
     else
         refuse(out, 125, "%s can't be reached: its interpreter is %s, and %s", out->path, path, fault);
-    return false;
 }
 
-void reach_command(const char *command, struct reach *out)
+/* Finds the program that COMMAND executes. */
+static void find_program(const char *command, struct reach *out)
 {
     char next[PATH_MAX];
     memset(out, 0, sizeof *out);
@@ -366,5 +396,40 @@ void reach_command(const char *command, struct reach *out)
             return;
         }
     }
-    judge(out->program, out);
+}
+
+void reach_command(const char *command, struct reach *out)
+{
+    find_program(command, out);
+    if (out->status == 0)
+        judge(out->program, reach_file(out->program), out);
+}
+
+/* Neither loader nor libc matter, but the system calls must be this machine's. */
+static const char *outside_fault(const char *path)
+{
+    static _Thread_local char fault[160];
+    Elf64_Ehdr header = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    bool elf = read_header(fd, &header);
+    close(fd);
+    if (elf && header.e_ident[EI_CLASS] == ELFCLASS32 && sizeof(void *) == 8)
+        return "it is a 32-bit program";
+    if (elf && header.e_machine != own_machine())
+        return "it is built for another machine";
+    const char *gain = reach_gain(path);
+    if (gain == NULL || reach_may_gain())
+        return NULL;
+    snprintf(fault, sizeof fault,
+             "%s, which a filter would keep it from (no_new_privs); it needs CAP_SYS_ADMIN, so run snag as root", gain);
+    return fault;
+}
+
+void reach_outside(const char *command, struct reach *out)
+{
+    find_program(command, out);
+    if (out->status == 0)
+        judge(out->program, outside_fault(out->program), out);
 }

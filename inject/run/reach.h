@@ -16,6 +16,7 @@ enum { REACH_WHY_MAX = 2 * PATH_MAX };
 /* What keeps the shim out of a program. */
 struct reach {
     int status;              /* 0: nothing; 125: it can't be reached; 126: it can't be executed; 127: it is not found */
+    bool by_file;            /* it is the program file that speaks against it, and that for this way in alone */
     char path[PATH_MAX];     /* the command, found in PATH */
     char program[PATH_MAX];  /* what is executed: the command, or if it is a script, its interpreter */
     char why[REACH_WHY_MAX]; /* a sentence without a full stop; "" if status is 0 */
@@ -23,6 +24,15 @@ struct reach {
 
 /* Looks at COMMAND as execvp(3) would run it, through up to four levels of scripts (#!). */
 void reach_command(const char *command, struct reach *out);
+
+/* The same for a way in that needs no loader: from outside of the process. */
+void reach_outside(const char *command, struct reach *out);
+
+/* What executing PATH would gain (another user, group, capabilities), in a few words; NULL: nothing. */
+const char *reach_gain(const char *path);
+
+/* Whether what is under a seccomp filter of ours may gain that: CAP_SYS_ADMIN installs one without no_new_privs. */
+bool reach_may_gain(void);
 
 /*
  * Looks at the program file PATH alone, which must be ELF.  Returns NULL if the shim can get into it, else why not, in a

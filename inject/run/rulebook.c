@@ -27,7 +27,7 @@ struct rulebook {
     struct plan *plan; /* its rules are those in force, in the order of `live` */
     bool strace_counts;
     struct board *board;
-    struct rulebook_sites sites;
+    struct rulebook_session session;
     struct entry *entries;
     size_t count, room;
     size_t live[RULE_MAX];    /* entries of the plan's rules */
@@ -256,10 +256,10 @@ void rulebook_begin(const struct rulebook *book, struct rule_set *out)
     *out = *book->set;
 }
 
-void rulebook_set_board(struct rulebook *book, struct board *board, const struct rulebook_sites *sites)
+void rulebook_set_board(struct rulebook *book, struct board *board, const struct rulebook_session *session)
 {
     book->board = board;
-    book->sites = *sites;
+    book->session = *session;
 }
 
 /* --- Changes ------------------------------------------------------------------------------------------------------ */
@@ -298,7 +298,7 @@ static int find_pattern(struct rulebook *book, size_t i, const char *text, int *
 {
     if (text == NULL)
         return 0;
-    *pattern = book->sites.pattern(book->sites.context, text);
+    *pattern = book->session.pattern(book->session.context, text);
     if (*pattern >= 0)
         return 0;
     int error = errno;
@@ -322,7 +322,7 @@ static int find_sites(struct rulebook *book, size_t i, FILE *errors)
     struct entry *entry = live_entry(book, i);
     if (!rule_needs_site(&rule->rule))
         return 0;
-    const char *why_not = book->sites.why_not(book->sites.context);
+    const char *why_not = book->session.why_not(book->session.context);
     if (why_not != NULL) {
         fprintf(errors, "snag: %s: %s\n", plan_rule_text(book->plan, i), why_not);
         errno = ENOTSUP;
@@ -331,6 +331,25 @@ static int find_sites(struct rulebook *book, size_t i, FILE *errors)
     if (find_pattern(book, i, rule->caller, &entry->caller, errors) != 0)
         return -1;
     return find_pattern(book, i, rule->stack, &entry->stack, errors);
+}
+
+/* Whether the session can't do rule I, a new one, which is said. */
+static bool is_refused(const struct rulebook *book, size_t i, FILE *errors)
+{
+    struct rule rule = plan_rule(book->plan, i)->rule;
+    char *words = NULL;
+    size_t size;
+    if (book->session.refuses == NULL)
+        return false;
+    rule_set_effects(&rule);
+    FILE *file = open_memstream(&words, &size);
+    bool refused = file == NULL || book->session.refuses(book->session.context, &rule, file);
+    if (file != NULL)
+        fclose(file);
+    if (refused)
+        fprintf(errors, "snag: %s: %s\n", plan_rule_text(book->plan, i), words != NULL ? words : "no memory");
+    free(words);
+    return refused;
 }
 
 /* Makes rule I of the plan begin now. */
@@ -356,7 +375,9 @@ int rulebook_add(struct rulebook *book, const char *const *texts, size_t count, 
             error = ENOMEM;
         }
     for (size_t i = first; error == 0 && i < plan_rule_count(book->plan); i++)
-        if (find_sites(book, i, errors) != 0)
+        if (is_refused(book, i, errors))
+            error = ENOTSUP;
+        else if (find_sites(book, i, errors) != 0)
             error = errno;
     if (error != 0) {
         while (book->count > entries)

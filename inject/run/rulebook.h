@@ -27,12 +27,14 @@ struct rulebook_rule {
     int caller, stack; /* patterns of caller= and stack= by number; -1: none */
 };
 
-/* What rules with call sites need of a session. */
-struct rulebook_sites {
+/* What rules that are added need of a session: call sites, ... */
+struct rulebook_session {
     /* NULL, or why it has none. */
     const char *(*why_not)(void *context);
     /* As sites_pattern(). */
     int (*pattern)(void *context, const char *text);
+    /* Whether a session that runs can't do RULE; says why in WORDS, without a newline.  NULL: it can do all. */
+    bool (*refuses)(void *context, const struct rule *rule, FILE *words);
     void *context;
 };
 
@@ -50,8 +52,8 @@ void rulebook_free(struct rulebook *book);
 /* Writes the plan that the session begins with to OUT, for board_make(). */
 void rulebook_begin(const struct rulebook *book, struct rule_set *out);
 
-/* The board that was made of it, and its call sites: needed by what follows. */
-void rulebook_set_board(struct rulebook *book, struct board *board, const struct rulebook_sites *sites);
+/* The board that was made of it, and its session: needed by what follows. */
+void rulebook_set_board(struct rulebook *book, struct board *board, const struct rulebook_session *session);
 
 /*
  * Adds COUNT rules, as -e takes them, behind those that are there: all of them at once, or none.  Their windows begin at

@@ -213,13 +213,24 @@ static int pattern_number(void *context, const char *text)
     return sites_pattern(session->sites, text);
 }
 
+/* Whether the backend can't do RULE, which was added to a session that runs. */
+static bool is_refused(void *context, const struct rule *rule, FILE *words)
+{
+    const struct session *session = context;
+    const char *why = session->backend->refuses != NULL ? session->backend->refuses(rule) : NULL;
+    if (why == NULL)
+        return session->backend->lacks != NULL && session->backend->lacks(session->outside, rule, words);
+    fprintf(words, "the %s backend can't do that: %s", session->backend->name, why);
+    return true;
+}
+
 static int make_board(struct session *session)
 {
     char shim[BOARD_PATH_MAX];
     struct rule_set *set = malloc(sizeof *set);
     int result = -1;
-    const struct rulebook_sites sites_of_rules = {
-        .why_not = why_no_sites, .pattern = pattern_number, .context = session};
+    const struct rulebook_session for_rules = {
+        .why_not = why_no_sites, .pattern = pattern_number, .refuses = is_refused, .context = session};
     if (set == NULL) {
         say_error("no memory for the plan");
     } else if ((session->rules = rulebook_new(session->options->plan, session->options->strace_counts)) == NULL) {
@@ -227,12 +238,13 @@ static int make_board(struct session *session)
     } else if (session->backend->prepare(shim) == 0) {
         rulebook_begin(session->rules, set);
         session->needs_sites = set->sites;
-        set->sites |= session->options->sites;
+        if (session->backend->open == NULL)
+            set->sites |= session->options->sites;
         session->file = boardfile_new(set, session->start_ns, shim, !session->options->standalone);
     }
     if (session->file != NULL) {
         session->board = boardfile_board(session->file);
-        rulebook_set_board(session->rules, session->board, &sites_of_rules);
+        rulebook_set_board(session->rules, session->board, &for_rules);
         board_watch_ready(session->board, true);
         want_records(session);
         if (session->script != NULL)
@@ -241,6 +253,37 @@ static int make_board(struct session *session)
     }
     free(set);
     return result;
+}
+
+/* Says and returns whether the plan asks for what the backend can't do. */
+static bool plan_is_refused(const struct session *session)
+{
+    uint32_t stamp = atomic_load(&session->board->plan_stamp);
+    const struct rule *rules = board_rules(session->board, stamp);
+    for (uint32_t i = 0; i < session->board->rule_counts[stamp % PLANS] && session->backend->refuses != NULL; i++) {
+        const char *why = session->backend->refuses(&rules[i]);
+        if (why == NULL)
+            continue;
+        say_error("rule %u, %s: the %s backend can't do that: %s", rules[i].number,
+                  board_string(session->board, rules[i].text), session->backend->name, why);
+        return true;
+    }
+    return false;
+}
+
+/* Before anything is started. */
+static int open_backend(struct session *session)
+{
+    if (session->backend->open == NULL)
+        return 0;
+    if (plan_is_refused(session))
+        return -1;
+    if (session->options->stacks) {
+        say_error("--stack-traces: call sites are known to the preload backend alone");
+        return -1;
+    }
+    session->outside = session->backend->open(session->board, &session->gate);
+    return session->outside != NULL ? 0 : -1;
 }
 
 static int make_readers(struct session *session)
@@ -253,7 +296,7 @@ static int make_readers(struct session *session)
     };
     session->drain = drain_new(session->board, &ops);
     session->attach = attach_new(boardfile_path(session->file));
-    session->unseen = unseen_new();
+    session->unseen = unseen_new(session->outside != NULL);
     if (session->drain == NULL || session->attach == NULL || session->unseen == NULL || open_loop(session) != 0) {
         say_error("can't set up the session: %s", strerror(errno));
         return -1;
@@ -341,7 +384,8 @@ static pid_t spawn_server(struct session *session, const char *program)
                               .env = env,
                               .in = -1,
                               .out = output_out(session->output),
-                              .err = output_err(session->output)};
+                              .err = output_err(session->output),
+                              .gate = session->outside != NULL ? &session->gate : NULL};
         pid = spawn_start(&spawn);
     }
     int saved = errno;
@@ -364,15 +408,28 @@ static int start_server(struct session *session, const struct reach *reach)
     if (session->tree.first < 0) {
         int error = errno;
         session->tree.first = 0;
+        if (session->gate.error != 0) {
+            say_error("%s can't be put under a filter: %s (%s)", session->options->server[0],
+                      session->backend->gate_fault(error), strerror(error));
+            return EXIT_SNAG;
+        }
         say_error("%s: %s", session->options->server[0], strerror(error));
         if (error == EAGAIN || error == ENOMEM)
             return EXIT_SNAG; /* it was fork that failed */
         return error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANT_EXECUTE;
     }
-    attach_started(session->attach, session->tree.first, reach->path, now_ns);
+    if (session->outside == NULL)
+        attach_started(session->attach, session->tree.first, reach->path, now_ns);
     output_started(session->output);
     say_detail("started %s as process %d", reach->path, (int)session->tree.first);
     return -1;
+}
+
+static void close_outside(struct session *session)
+{
+    if (session->outside != NULL)
+        session->backend->close(session->outside);
+    session->outside = NULL;
 }
 
 /* Kills what is still there (a client's children, mostly) and reads the last records and words. */
@@ -383,8 +440,10 @@ static void wind_up(struct session *session)
         nanosleep(&moment, NULL);
     while (waitpid(-1, NULL, WNOHANG) > 0) {
     }
+    close_outside(session);
     drain_finish(session->drain);
-    attach_finish(session->attach);
+    if (session->backend->open == NULL)
+        attach_finish(session->attach);
     if (session->output != NULL)
         output_finish(session->output);
     events_flush(session);
@@ -522,6 +581,7 @@ static void free_event(struct event *event)
 static void session_close(struct session *session)
 {
     server_close(session->control);
+    close_outside(session);
     probe_free(session->probe);
     client_free(&session->client);
     client_free(&session->ready_command);
@@ -602,20 +662,42 @@ static void close_board(struct session *session)
         wanted[i] = 0;
 }
 
+/* Chooses the backend, and looks at the server with its eyes. */
+static void choose_backend(struct session *session, struct reach *reach)
+{
+    const char *wanted = session->options->backend, *server = session->options->server[0];
+    session->backend = strcmp(wanted, "seccomp") == 0 ? &backend_seccomp : &backend_preload;
+    session->backend->reach(server, reach);
+    if (strcmp(wanted, "auto") != 0 || !reach->by_file)
+        return;
+    struct reach *outside = malloc(sizeof *outside);
+    if (outside == NULL)
+        return;
+    backend_seccomp.reach(server, outside);
+    if (outside->status == 0) {
+        say_note("%s; taking the seccomp backend", reach->why);
+        session->backend = &backend_seccomp;
+        *reach = *outside;
+    }
+    free(outside);
+}
+
 static int run_session(struct session *session)
 {
-    struct reach reach;
+    struct reach reach = {.status = 0};
     if (is_nested())
         return EXIT_SNAG;
-    if (!session->options->standalone)
-        session->backend->reach(session->options->server[0], &reach);
+    if (session->options->standalone)
+        session->backend = &backend_preload;
+    else
+        choose_backend(session, &reach);
     if (!session->options->standalone && reach.status != 0) {
         say_error("%s", reach.why);
         return reach.status;
     }
     boardfile_clean();
     if (check_name(session) != 0 || open_files(session) != 0 || make_board(session) != 0 ||
-        make_readers(session) != 0 || open_control(session) != 0)
+        open_backend(session) != 0 || make_readers(session) != 0 || open_control(session) != 0)
         return EXIT_SNAG;
     int status = session->options->standalone ? hand_out(session) : start_server(session, &reach);
     if (status != -1)

@@ -25,6 +25,7 @@
 #include "run/probe.h"
 #include "run/ready.h"
 #include "run/rulebook.h"
+#include "run/spawn.h"
 #include "run/tree.h"
 #include "run/unseen.h"
 #include "run/verdict.h"
@@ -73,6 +74,8 @@ struct session {
     const struct options *options;
     const struct script *script; /* NULL: the options say what is done */
     const struct backend *backend;
+    struct outside *outside; /* of a backend that works from outside */
+    struct spawn_gate gate;  /* through which it lets the server start */
     enum phase phase;
     uint64_t start_ns;
 

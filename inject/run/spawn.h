@@ -11,11 +11,23 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+/*
+ * What is done in a process before it executes its command, and gives a descriptor that the parent must have by then (the
+ * notifications of a seccomp filter).
+ */
+struct spawn_gate {
+    int (*enter)(void *context);         /* in the child: returns the descriptor, or -1 with errno */
+    int (*admit)(void *context, int fd); /* in the parent, whose FD is then: 0, or -1 with errno */
+    void *context;
+    int error; /* set where spawn_start() fails: the errno of `enter`; 0: it was something else */
+};
+
 struct spawn {
     char *const *argv; /* argv[0] is searched for in PATH */
     char *const *env;
-    int in, out, err; /* descriptors that become its stdin, stdout and stderr; -1: ours */
-    bool kept;        /* under a keeper (keeper.h), whose pid is the one that is returned, and the group of the kept */
+    int in, out, err;        /* descriptors that become its stdin, stdout and stderr; -1: ours */
+    struct spawn_gate *gate; /* NULL: none */
+    bool kept; /* under a keeper (keeper.h), whose pid is the one that is returned, and the group of the kept */
 };
 
 /*

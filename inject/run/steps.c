@@ -331,8 +331,8 @@ static void look_for_unreached(struct session *session)
     const struct unreached *unreached = attach_unreached(session->attach, &count);
     for (size_t i = 0; i < count && session->phase == PHASE_STARTING && !session->ready_known; i++)
         if (unreached[i].listens[0] != '\0') {
-            say_error("%s (pid %d) listens on %s and can't be reached: %s", unreached[i].exe, (int)unreached[i].pid,
-                      unreached[i].listens, unreached[i].why);
+            say_error("%s (pid %d) listens on %s and can't be reached: %s; --backend seccomp reaches it",
+                      unreached[i].exe, (int)unreached[i].pid, unreached[i].listens, unreached[i].why);
             session_fail(session);
         }
 }
@@ -367,7 +367,8 @@ static void look_at_processes(struct session *session, uint64_t now_ns)
     ssize_t count = tree_list(false, &list);
     if (count < 0)
         return;
-    attach_look(session->attach, list, (size_t)count, now_ns);
+    if (session->outside == NULL)
+        attach_look(session->attach, list, (size_t)count, now_ns);
     look_past_the_shim(session, list, (size_t)count, false);
     free(list);
     look_for_unreached(session);
@@ -441,6 +442,8 @@ void step_tick(struct session *session)
     look_at_sites(session);
     size_t count = drain_read(session->drain, now_ns);
     events_flush(session);
+    if (session->outside != NULL)
+        session->backend->look(session->outside);
     look_for_ready(session, now_ns);
     look_after_rings(session, now_ns);
     if (now_ns >= session->look_at) {

@@ -14,14 +14,18 @@ enum {
 struct unseen {
     struct unseen_program *programs;
     size_t count;
+    bool refusable;    /* io_uring_setup is seen, whoever makes it */
     bool accepts_seen; /* some accept was recorded: the server makes them through libc */
     unsigned looks;    /* for which connections were asked for */
     bool suspects;     /* the last look has found one */
 };
 
-struct unseen *unseen_new(void)
+struct unseen *unseen_new(bool refusable)
 {
-    return calloc(1, sizeof(struct unseen));
+    struct unseen *unseen = calloc(1, sizeof *unseen);
+    if (unseen != NULL)
+        unseen->refusable = refusable;
+    return unseen;
 }
 
 void unseen_free(struct unseen *unseen)
@@ -51,7 +55,7 @@ static struct unseen_program *get(struct unseen *unseen, pid_t pid, const char *
         return NULL;
     unseen->programs = more;
     program = &more[unseen->count++];
-    *program = (struct unseen_program){.pid = pid};
+    *program = (struct unseen_program){.pid = pid, .by_syscall = unseen->refusable};
     snprintf(program->comm, sizeof program->comm, "%s", comm);
     return program;
 }

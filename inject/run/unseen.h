@@ -31,8 +31,8 @@ struct unseen_program {
 
 struct unseen;
 
-/* Returns an empty account; NULL with errno ENOMEM. */
-struct unseen *unseen_new(void);
+/* Returns an empty account; REFUSABLE: a rule can refuse a ring however it is set up.  NULL with errno ENOMEM. */
+struct unseen *unseen_new(bool refusable);
 void unseen_free(struct unseen *unseen);
 
 /* What the shim's records tell: an accept was made through libc; PID, called COMM, set up an io_uring by syscall(2). */

@@ -222,6 +222,10 @@ static void put_rule(struct jsonl *trace, const struct event *event, uint32_t ru
 static void put_result(struct jsonl *trace, const struct event *event)
 {
     const char *name = errno_name(event->err);
+    if (event->flags & EVENT_UNOBSERVED) {
+        put(trace, ",\"ret\":null,\"outcome\":\"unobserved\"");
+        return;
+    }
     put_number(trace, ",\"ret\":", event->ret);
     if (event->ret >= 0 || event->err == 0)
         return;

@@ -30,6 +30,10 @@ static void add(struct line *line, const char *format, ...)
 
 static void add_result(struct line *line, const struct event *event, const struct decoded *decoded)
 {
+    if (event->flags & EVENT_UNOBSERVED) {
+        add(line, "= ?");
+        return;
+    }
     if (event->ret >= 0 || event->err == 0) {
         add(line, decoded->hex ? "= %#x" : "= %d", (unsigned)event->ret);
         return;

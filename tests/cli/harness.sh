@@ -33,6 +33,9 @@ esac
 # What the tests use; some of it only in the files that source this one.
 # shellcheck disable=SC2034
 SNAG=$build/snag SHIM=$build/libsnag.so LISTENER_ECHO=$build/listener-echo
+# With $SNAG_BACKEND, the tests see snag with that backend.
+[ -z "${SNAG_BACKEND-}" ] || SNAG=$tests_root/tests/cli/with_backend
+export BUILD_DIR
 TEST_SECONDS=${TEST_SECONDS:-60}
 export LC_ALL=C
 out=out err=err status="" pid=""

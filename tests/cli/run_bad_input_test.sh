@@ -46,8 +46,7 @@ test_bad_values() {
     refused '--seed x: ' --seed x -- true
     refused '--seed -1: ' --seed -1 -- true
     refused '--color maybe: ' --color=maybe -- true
-    refused '--backend seccomp: not part of this version yet' --backend seccomp -- true
-    refused '--backend x: expected preload or auto' --backend x -- true
+    refused '--backend x: expected preload, seccomp or auto' --backend x -- true
     refused 'unknown escape' --send 'a\q' --expect x -- true
     refused 'unknown escape' --expect '\x4' -- true
     refused 'must not be empty' --expect '' -- true

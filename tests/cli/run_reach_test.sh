@@ -6,12 +6,12 @@ TINY=$(program tiny) STATIC=$(program tiny_static)
 RULE=accept:error=EMFILE:when=1
 
 test_static_programs() {
-    run "$SNAG" run -e $RULE --connect -- "$STATIC" 0
+    run "$SNAG" run --backend preload -e $RULE --connect -- "$STATIC" 0
     expect_status 125
     expect_lines err <<<"snag: $STATIC can't be reached: it is linked statically, so no library can be preloaded into it"
     printf '#!%s\n' "$STATIC" >script
     chmod +x script
-    run "$SNAG" run -- ./script
+    run "$SNAG" run --backend preload -- ./script
     expect_status 125
     expect_has err "its interpreter is $STATIC"
 }
@@ -25,7 +25,7 @@ test_setuid_programs() {
         chmod u+s other
         other=./other
     fi
-    run "$SNAG" run -- "$other" exits=0 0
+    run "$SNAG" run --backend preload -- "$other" exits=0 0
     expect_status 125
     expect_has err 'it runs as another user (setuid)'
     # To the user that we are it changes nothing.
@@ -47,7 +47,7 @@ test_static_server_of_a_script_that_listens() {
     chmod +x script
     run "$SNAG" run --ready-timeout 10s -e $RULE --connect -- ./script
     expect_status 125
-    expect_match err "^snag: $STATIC \(pid [0-9]+\) listens on 127\.0\.0\.1:[0-9]+ and can't be reached: it is linked statically"
+    expect_match err "^snag: $STATIC \(pid [0-9]+\) listens on 127\.0\.0\.1:[0-9]+ and can't be reached: it is linked statically, .*; --backend seccomp reaches it$"
 }
 
 test_static_program_of_a_script() {

@@ -114,7 +114,7 @@ static const char *no_sites(void *context)
 static void begin_session(void)
 {
     static struct rule_set set;
-    const struct rulebook_sites sites = {.why_not = no_sites};
+    const struct rulebook_session sites = {.why_not = no_sites};
     const struct drain_ops ops = {.gone = is_gone};
     options.plan = plan_new();
     FUZZ_MUST(options.plan != NULL);

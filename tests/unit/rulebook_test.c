@@ -72,7 +72,7 @@ static int fake_pattern(void *context, const char *text)
     return (int)fake.count++;
 }
 
-static const struct rulebook_sites sites_of_rules = {
+static const struct rulebook_session sites_of_rules = {
     .why_not = fake_why_not, .pattern = fake_pattern, .context = &fake};
 
 static void begin(bool strace_counts, const char *const *rules)

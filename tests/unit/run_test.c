@@ -576,7 +576,7 @@ static void accepts_are_judged_twice(void **state)
     assert_int_equal(proc_read(getpid(), &self), 0);
     connect_to_myself((struct sockaddr *)&inet, sizeof inet, fds);
     for (int seen = 0; seen < 2; seen++) {
-        struct unseen *unseen = unseen_new();
+        struct unseen *unseen = unseen_new(false);
         assert_non_null(unseen);
         unseen_look(unseen, &self, 1, false, true);
         unseen_judge(unseen, true);
@@ -604,7 +604,7 @@ static void idle_servers_are_looked_at_rarely(void **state)
     struct proc self;
     int fds[3];
     size_t count, found = 0;
-    struct unseen *unseen = unseen_new();
+    struct unseen *unseen = unseen_new(false);
     assert_non_null(unseen);
     assert_int_equal(proc_read(getpid(), &self), 0);
     for (int i = 0; i < 64; i++)
@@ -626,7 +626,7 @@ static void idle_servers_are_looked_at_rarely(void **state)
 static void rings_are_told_apart_by_who_saw_them(void **state)
 {
     (void)state;
-    struct unseen *unseen = unseen_new();
+    struct unseen *unseen = unseen_new(false);
     const struct unseen_program *programs;
     size_t count;
     assert_non_null(unseen);
