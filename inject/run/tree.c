@@ -102,7 +102,7 @@ void tree_reaped(struct tree *tree, pid_t pid, int status, bool own_session)
         tree->first_status = status;
         return;
     }
-    if ((tree->first_ended || own_session) && status != 0)
+    if ((tree->first_ended || own_session) && !tree->first_told && status != 0)
         tree->orphan_status = status;
 }
 
@@ -111,15 +111,18 @@ int tree_status(const struct tree *tree)
     return tree->first_status != 0 ? tree->first_status : tree->orphan_status;
 }
 
-void tree_stop(const struct tree *tree, int signal)
+void tree_stop(struct tree *tree, int signal)
 {
     struct proc *list;
     ssize_t count = tree_list(false, &list);
     if (tree->first != 0)
         kill(-tree->first, signal); /* the group's number is taken as long as a member lives; ESRCH: none does */
-    for (ssize_t i = 0; i < count; i++)
+    for (ssize_t i = 0; i < count; i++) {
+        if (list[i].pid == tree->first && signal != SIGCONT)
+            tree->first_told = true;
         if (list[i].ppid == getpid() && list[i].pgid != tree->first)
             proc_signal(&list[i], signal);
+    }
     if (count >= 0)
         free(list);
 }

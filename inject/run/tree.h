@@ -15,6 +15,7 @@
 struct tree {
     pid_t first; /* the server's first process, and its group; 0: not started */
     bool first_ended;
+    bool first_told;  /* to end, while it lived: it answers for all that ends from then on */
     int first_status; /* as of waitpid(2) */
     /*
      * Of the last daemon that did not end well: an orphan that outlived the first process or has a session of its own
@@ -48,7 +49,7 @@ void tree_reaped(struct tree *tree, pid_t pid, int status, bool own_session);
 int tree_status(const struct tree *tree);
 
 /* Sends SIGNAL to the first process's group and to orphans outside it: those that nobody in the tree would stop. */
-void tree_stop(const struct tree *tree, int signal);
+void tree_stop(struct tree *tree, int signal);
 
 /*
  * Sends SIGKILL to every process that came from us, clients included; keepers end by themselves then.  Returns how many

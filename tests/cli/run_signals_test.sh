@@ -38,6 +38,30 @@ test_server_that_takes_the_signal_ends_as_it_likes() {
     expect_status 0
 }
 
+# As sshd's child of a connection: a session of its own, and of no parent any more.
+# orphan STATUS WHEN: it is there while the first process waits, and ends WHEN ("TERM", or "now") with STATUS.
+orphan() {
+    rm -f child
+    cat >first <<FIRST
+trap 'exit 0' TERM
+(setsid sh -c 'trap "exit $1" TERM; echo \$\$ >child.new; mv child.new child; [ $2 = TERM ] || exit $1; while :; do sleep 0.02; done' &)
+until [ -e child ]; do sleep 0.02; done
+[ $2 = TERM ] || while [ -e "/proc/\$(cat child)" ]; do sleep 0.02; done
+echo up
+while :; do sleep 0.02; done
+FIRST
+    start env --default-signal=INT,HUP,QUIT,TERM "$SNAG" run -- sh first
+    wait_for 20 grep -q up "$pid.out"
+    stop "$pid" TERM
+}
+
+test_first_process_answers_for_what_ends_after_it_was_told_to() {
+    orphan 7 TERM
+    expect_status 0
+    orphan 7 now
+    expect_status 7
+}
+
 test_second_sigint_kills() {
     start env --default-signal=INT "$SNAG" run -v -- sh -c 'trap "echo once" INT; echo armed; while :; do sleep 0.02; done'
     wait_for 20 grep -q armed "$pid.out"
