@@ -14,7 +14,11 @@
  */
 int accepted_read(const char *path, struct campaign_report *report);
 
-/* Writes the cases of REPORT that would fail, with their verdicts that do.  Returns 0, or -1, having said why. */
+/*
+ * Writes the cases of REPORT that would fail, with their verdicts that do.  Of a list that is there already, comments stay
+ * with the lines that do, and so do lines of cases that were not tried, if REPORT is partial.  Returns 0, or -1, having said
+ * why, with the old list still there.
+ */
 int accepted_write(const char *path, const struct campaign_report *report);
 
 #endif

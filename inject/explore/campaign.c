@@ -41,11 +41,11 @@ struct slot {
 struct campaign {
     struct config *config;
     struct measures *base;
-    struct measures *controls; /* one a listener */
-    struct case_list cases;
-    struct result *results; /* of cases.items, likewise */
-    bool *done, *extra;     /* EXTRA: the baseline did not show that there is such a call */
-    size_t *again;          /* items that wait for another run */
+    struct measures *controls;      /* one a listener */
+    struct case_list cases, others; /* OTHERS: those that --shard and --max-cases leave to others */
+    struct result *results;         /* of cases.items, likewise */
+    bool *done, *extra;             /* EXTRA: the baseline did not show that there is such a call */
+    size_t *again;                  /* items that wait for another run */
     size_t again_count, next, finished, room;
     size_t beyond; /* cases that turned out to be none */
     struct slot slots[JOBS_MAX];
@@ -282,51 +282,68 @@ static uint64_t drawn(uint64_t seed, const char *id)
     return hash;
 }
 
-/* Keeps WANTED of the cases, those whose draw is lowest, in their order. */
-static void draw_cases(struct case_list *list, size_t wanted, uint64_t seed)
+struct lot {
+    uint64_t number;
+    size_t item;
+};
+
+static int compare_lots(const void *left, const void *right)
 {
-    size_t kept = 0;
-    bool *keep = calloc(list->count, sizeof *keep);
-    for (size_t n = 0; keep != NULL && n < wanted; n++) {
-        size_t best = SIZE_MAX;
-        for (size_t i = 0; i < list->count; i++)
-            if (!keep[i] && (best == SIZE_MAX || drawn(seed, list->items[i].id) < drawn(seed, list->items[best].id)))
-                best = i;
-        keep[best] = true;
-    }
-    for (size_t i = 0; keep != NULL && i < list->count; i++)
-        if (keep[i])
-            list->items[kept++] = list->items[i];
-    if (keep != NULL)
-        list->count = kept;
-    free(keep);
+    const struct lot *a = left, *b = right;
+    if (a->number != b->number)
+        return a->number < b->number ? -1 : 1;
+    return a->item < b->item ? -1 : a->item > b->item;
 }
 
-static void narrow_cases(struct campaign *campaign)
+/* Of the cases that KEEP has, keeps --max-cases: with a seed those whose lot is lowest, else the first ones. */
+static int draw_cases(const struct config *config, const struct case_list *list, bool *keep)
+{
+    struct lot *lots = calloc(list->count, sizeof *lots);
+    size_t count = 0;
+    if (lots == NULL)
+        return -1;
+    for (size_t i = 0; i < list->count; i++)
+        if (keep[i])
+            lots[count++] =
+                (struct lot){.number = config->seed_given ? drawn(config->seed, list->items[i].id) : 0, .item = i};
+    if (count > 0)
+        qsort(lots, count, sizeof *lots, compare_lots);
+    for (size_t i = config->max_cases; i < count; i++)
+        keep[lots[i].item] = false;
+    free(lots);
+    return 0;
+}
+
+/* --shard and --max-cases; what they leave out is kept in mind. */
+static int narrow_cases(struct campaign *campaign)
 {
     const struct config *config = campaign->config;
     struct case_list *list = &campaign->cases;
-    if (config->shards > 0) {
-        size_t kept = 0;
-        for (size_t i = config->shard - 1; i < list->count; i += config->shards)
+    size_t kept = 0;
+    if (list->count == 0 || (config->shards == 0 && config->max_cases == 0))
+        return 0;
+    bool *keep = calloc(list->count, sizeof *keep);
+    if (keep == NULL)
+        return -1;
+    for (size_t i = 0; i < list->count; i++)
+        keep[i] = config->shards == 0 || i % config->shards == config->shard - 1;
+    int result = config->max_cases > 0 ? draw_cases(config, list, keep) : 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (keep[i])
             list->items[kept++] = list->items[i];
-        list->count = kept;
-    }
-    if (config->max_cases == 0 || list->count <= config->max_cases)
-        return;
-    if (config->seed_given)
-        draw_cases(list, config->max_cases, config->seed);
-    else
-        list->count = config->max_cases;
+        else
+            result = cases_add(&campaign->others, &list->items[i]) != 0 ? -1 : result;
+    list->count = kept;
+    free(keep);
+    return result;
 }
 
 static int make_cases(struct campaign *campaign)
 {
-    if (cases_make(&campaign->cases, campaign->config, campaign->base) != 0) {
+    if (cases_make(&campaign->cases, campaign->config, campaign->base) != 0 || narrow_cases(campaign) != 0) {
         say_error("no memory for the cases");
         return -1;
     }
-    narrow_cases(campaign);
     if (campaign->cases.count > 0)
         return 0;
     say_error("no case is left: nothing that the server calls is what --faults, --sites, --modes or --shard leave");
@@ -509,7 +526,18 @@ static enum verdict settle(const struct result *result)
     return gravest;
 }
 
-/* The path that a failing call opens may make more calls than the baseline did: its last one is followed by another. */
+static bool is_known(const struct case_list *list, const char *id)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i].id, id) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * The path that a failing call opens may make more calls than the baseline did: its last one is followed by another.  Of
+ * several shards it is the one of that last call that goes on, so that together they are the whole.
+ */
 static void add_next(struct campaign *campaign, size_t index, const struct measures *m)
 {
     struct fault_case next = campaign->cases.items[index];
@@ -517,10 +545,10 @@ static void add_next(struct campaign *campaign, size_t index, const struct measu
         return;
     next.nth++;
     case_complete(&next, false, "");
-    for (size_t i = 0; i < campaign->cases.count; i++)
-        if (strcmp(campaign->cases.items[i].id, next.id) == 0)
-            return;
-    if (campaign->config->shards > 0 || campaign->config->max_cases > 0)
+    if (is_known(&campaign->cases, next.id) || is_known(&campaign->others, next.id))
+        return;
+    uint64_t most = campaign->config->max_cases;
+    if (most > 0 && campaign->cases.count - campaign->beyond >= most)
         return;
     if (cases_add(&campaign->cases, &next) != 0 || make_room(campaign) != 0) {
         break_off(campaign, "take note of", next.id);
@@ -762,6 +790,12 @@ static size_t gather(struct campaign *campaign)
     return count;
 }
 
+/* Whether not all cases that there are were asked for. */
+static bool is_narrowed(const struct config *config)
+{
+    return config->faults.count > 0 || config->sites.count > 0 || config->modes != 0 || config->listen != NULL;
+}
+
 static int conclude(struct campaign *campaign)
 {
     struct config *config = campaign->config;
@@ -774,11 +808,12 @@ static int conclude(struct campaign *campaign)
         .server = config->run.server,
         .fail_on = config->fail_on,
         .incomplete = count < all || campaign->broken,
+        .partial = count < all || campaign->others.count > 0 || is_narrowed(config),
     };
     say_speed(campaign);
-    if (config->write_baseline != NULL && accepted_write(config->write_baseline, &report) != 0)
-        return EXIT_SNAG;
     if (config->baseline != NULL && accepted_read(config->baseline, &report) != 0)
+        return EXIT_SNAG;
+    if (config->write_baseline != NULL && accepted_write(config->write_baseline, &report) != 0)
         return EXIT_SNAG;
     int status = campaign_report_all(&report, config->out);
     if (campaign->interrupted)
@@ -858,6 +893,7 @@ static void campaign_free(struct campaign *campaign)
     for (size_t i = 0; i < JOBS_MAX; i++)
         worker_close(&campaign->slots[i].worker);
     cases_free(&campaign->cases);
+    cases_free(&campaign->others);
     free(campaign->base);
     free(campaign->controls);
     free(campaign->results);

@@ -24,6 +24,7 @@ struct campaign_report {
     char *const *server; /* NULL ends it */
     uint32_t fail_on;    /* bit VERDICT_x */
     bool incomplete;
+    bool partial; /* there are other cases of this server: in other shards, or not asked for */
 };
 
 /* The verdicts of RESULT that fail, as bits. */

@@ -178,6 +178,35 @@ test_parts_come_together() {
     expect_has $out '**spun** `accept4-emfile-held@take`'
 }
 
+# A server that makes more calls than its baseline did: these are found while it runs, and each by one shard alone.
+test_shards_are_the_whole() {
+    local which
+    for which in 1/1 1/3 2/3 3/3; do
+        rm -f learnt
+        explore learns --faults ENOMEM,EADDRINUSE --modes nth --sites setsockopt,bind,listen --shard $which
+        expect_status 0
+        jq -r '.cases[].id' out.learns/summary.json >>"${which#*/}"
+        rm -r out.learns
+    done
+    sort 1 >whole
+    sort 3 >parts
+    expect_lines whole <<'LINES'
+bind-eaddrinuse-nth1@listen_on
+bind-enomem-nth1@listen_on
+listen-eaddrinuse-nth1@listen_on
+setsockopt-eaddrinuse-nth1@listen_on
+setsockopt-eaddrinuse-nth2@listen_on
+setsockopt-eaddrinuse-nth3@listen_on
+setsockopt-enomem-nth1@listen_on
+setsockopt-enomem-nth2@listen_on
+setsockopt-enomem-nth3@listen_on
+LINES
+    cmp whole parts || fail 'the parts are not the whole'
+    rm -f learnt
+    explore learns --faults ENOMEM --modes nth --sites setsockopt --max-cases 2
+    expect_json out.learns/summary.json '[.cases[].nth] == [1, 2]'
+}
+
 test_baseline() {
     explore spun --faults EMFILE --modes once,held --write-baseline known
     expect_status 1
@@ -199,6 +228,35 @@ LINES
     rm -r out.right
     explore right --faults socklen=0 --modes once --baseline known
     expect_lacks err 'mended'
+    rm -r out.right
+    # Comments stay with their lines, and so do lines of cases that were not tried now.
+    cat >known <<'LIST'
+# What we live with.
+
+# Waits for 2.0.
+accept4-emfile-held@take deaf   # it sleeps
+accept4-enfile-once@take crashed # another day
+bind-eaddrinuse-nth1@listen_on exited # mended
+# the end
+LIST
+    explore spun --faults EMFILE,EADDRINUSE --modes once,held,nth --sites 'accept4,bind' --baseline known --write-baseline known
+    expect_status 1
+    expect_has err 'mended: bind-eaddrinuse-nth1@listen_on is declined now; known:6 can go'
+    expect_lines known <<'LINES'
+# What we live with.
+
+# Waits for 2.0.
+accept4-emfile-held@take spun # it sleeps
+accept4-enfile-once@take crashed # another day
+# the end
+LINES
+    rm -r out.spun
+    echo 'half a line' >known
+    explore spun --faults EMFILE --modes once --write-baseline known
+    expect_status 125
+    expect_has err 'known:1: expected ID VERDICT'
+    expect_lines known <<<'half a line'
+    rm -r out.spun
     echo 'accept4-emfile-once@take dead' >known
     explore spun --faults EMFILE --modes once --baseline known
     expect_status 125
