@@ -582,6 +582,21 @@ static bool write_result(struct campaign *campaign, const struct result *result,
     return false;
 }
 
+/* The same for a run that was not adopted: how often it was tried is new, and the figures stay those of the one that was. */
+static bool write_again(struct campaign *campaign, const struct result *result, const char *path)
+{
+    struct measures *m = malloc(sizeof *m);
+    struct result *old = malloc(sizeof *old);
+    bool written = m != NULL && old != NULL && folder_read(path, old, m) == 0;
+    if (written)
+        written = write_result(campaign, result, m, path);
+    else
+        break_off(campaign, "write", path);
+    free(m);
+    free(old);
+    return written;
+}
+
 /*
  * The worker of SLOT is done: its figures are judged, and the case is written down or run again.  Returns whether what there
  * is of it is on disk.
@@ -610,8 +625,8 @@ static bool take_result(struct campaign *campaign, struct slot *slot)
     result->flaky = disagree(result);
     if (needs_another(campaign, slot->item) && !campaign->interrupted)
         campaign->again[campaign->again_count++] = slot->item;
-    bool changed = adopt || result->flaky;
-    bool written = !changed || campaign->interrupted || write_result(campaign, result, m, path);
+    bool written = campaign->interrupted ||
+                   (adopt ? write_result(campaign, result, m, path) : write_again(campaign, result, path));
     add_next(campaign, slot->item, m);
     return written;
 }

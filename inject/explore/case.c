@@ -54,6 +54,21 @@ static void add(char *out, size_t size, const char *format, ...)
     va_end(arguments);
 }
 
+/*
+ * A blocking accept that is to get a client first, and then the fault, may be ended by a signal before that: times= does not
+ * count it then, and when= does.
+ */
+static void add_count(struct fault_case *item, bool pending)
+{
+    bool waits = !pending && call_accepts(item->call) && (item->error == 0 || case_consumes(item));
+    if (item->mode == MODE_ONCE)
+        add(item->rule, sizeof item->rule, waits ? ":times=1" : ":when=1");
+    else if (item->mode == MODE_BURST)
+        add(item->rule, sizeof item->rule, waits ? ":times=%d" : ":when=1..%d", CASE_BURST);
+    else if (item->mode == MODE_NTH)
+        add(item->rule, sizeof item->rule, ":when=%" PRIu32, item->nth);
+}
+
 static void make_rule(struct fault_case *item, bool pending)
 {
     item->rule[0] = '\0';
@@ -61,12 +76,7 @@ static void make_rule(struct fault_case *item, bool pending)
         return;
     add(item->rule, sizeof item->rule, "%s:%s%s", call_info(item->call)->name, item->error != 0 ? "error=" : "",
         item->fault);
-    if (item->mode == MODE_ONCE)
-        add(item->rule, sizeof item->rule, ":when=1");
-    else if (item->mode == MODE_BURST)
-        add(item->rule, sizeof item->rule, ":when=1..%d", CASE_BURST);
-    else if (item->mode == MODE_NTH)
-        add(item->rule, sizeof item->rule, ":when=%" PRIu32, item->nth);
+    add_count(item, pending);
     if (item->site != 0)
         add(item->rule, sizeof item->rule, ":site=%016" PRIx64, item->site);
     if (item->filter[0] != '\0')

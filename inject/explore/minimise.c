@@ -48,10 +48,15 @@ static void join(const struct parts *parts, size_t skip, const char *when, char 
     }
 }
 
+static bool counts(const char *part)
+{
+    return strncmp(part, "when=", 5) == 0 || strncmp(part, "times=", 6) == 0;
+}
+
 static size_t find_when(const struct parts *parts)
 {
     for (size_t i = 2; i < parts->count; i++)
-        if (strncmp(parts->list[i], "when=", 5) == 0)
+        if (counts(parts->list[i]))
             return i;
     return 0;
 }
@@ -64,13 +69,21 @@ struct counted {
     char rule[CASE_RULE_MAX];
 };
 
+/* In the words that the rule has already: when= or times=. */
+static void write_count(const struct counted *counted, uint32_t count, char out[32])
+{
+    if (counted->when != 0 && counted->parts->list[counted->when][0] == 't')
+        snprintf(out, 32, ":times=%" PRIu32, count);
+    else if (count == 1)
+        snprintf(out, 32, ":when=1");
+    else
+        snprintf(out, 32, ":when=1..%" PRIu32, count);
+}
+
 static int try_count(struct counted *counted, uint32_t count)
 {
     char when[32];
-    if (count == 1)
-        snprintf(when, sizeof when, ":when=1");
-    else
-        snprintf(when, sizeof when, ":when=1..%" PRIu32, count);
+    write_count(counted, count, when);
     join(counted->parts, counted->when, when, counted->rule);
     return counted->try(counted->context, counted->rule, count);
 }
@@ -101,16 +114,18 @@ static int minimise_count(char rule[CASE_RULE_MAX], uint32_t limit, minimise_try
         return 0;
     struct counted counted = {.parts = &parts, .when = find_when(&parts), .try = try, .context = context};
     if (counted.when != 0) {
-        if (strncmp(parts.list[counted.when], "when=1..", 8) != 0)
+        const char *part = parts.list[counted.when];
+        size_t prefix = part[0] == 't' ? strlen("times=") : strlen("when=1..");
+        if (strncmp(part, part[0] == 't' ? "times=" : "when=1..", prefix) != 0)
             return 0;
-        uint32_t given = (uint32_t)strtoul(parts.list[counted.when] + 8, NULL, 10);
+        uint32_t given = (uint32_t)strtoul(part + prefix, NULL, 10);
         limit = given < limit || limit == 0 ? given : limit;
     }
     int64_t least = limit > 0 ? least_count(&counted, limit) : 0;
     if (least <= 0)
         return (int)least;
     char when[32];
-    snprintf(when, sizeof when, least == 1 ? ":when=1" : ":when=1..%" PRId64, least);
+    write_count(&counted, (uint32_t)least, when);
     join(&parts, counted.when, when, rule);
     return 0;
 }
@@ -122,7 +137,7 @@ static int minimise_conditions(char rule[CASE_RULE_MAX], minimise_try *try, void
     if (!split(rule, &parts))
         return 0;
     for (size_t i = parts.count; i-- > 2;) {
-        if (strncmp(parts.list[i], "when=", 5) == 0)
+        if (counts(parts.list[i]))
             continue;
         join(&parts, i, "", fewer);
         int does = try(context, fewer, 0);

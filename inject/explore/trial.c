@@ -96,8 +96,9 @@ struct trial {
     size_t family_count;
     pid_t victims[VICTIMS]; /* processes that met the fault */
     size_t victim_count;
-    uint64_t earlier_injected; /* by rounds before this one */
-    uint64_t failed;           /* so far, for the time line */
+    uint64_t failed;        /* so far, for the time line */
+    uint64_t struck, spent; /* in this round, by the records: faults that were delivered; those that found nothing */
+    bool counted;           /* the tally of this round is in the figures */
     uint32_t accepted;
     uint64_t sample_ns, sampled_ns, crowd_looked_ns, rechecked_ns;
 };
@@ -301,6 +302,12 @@ static void give_limits_back(struct trial *trial)
 
 /* --- The fault --------------------------------------------------------------------------------------------------- */
 
+/* A blocking accept is in the tally as soon as it is entered, and in a record when it is over. */
+static uint64_t struck_now(const struct trial *trial)
+{
+    return drain_lost(trial->session->drain) > 0 ? injected_now(trial) : trial->struck;
+}
+
 static void reset_tally(struct trial *trial)
 {
     struct tally *counts = tally(trial);
@@ -324,6 +331,8 @@ static void arm(struct trial *trial, uint64_t now_ns)
         trial->lines = output_lines(trial->session->output);
         out->descriptors = trial->descriptors;
     }
+    trial->struck = trial->spent = 0;
+    trial->counted = false;
     trial->step_ns = clock_ns();
     take_sample(trial, trial->step_ns, true);
     if (trial->item->mode == MODE_EXHAUST)
@@ -334,10 +343,14 @@ static void arm(struct trial *trial, uint64_t now_ns)
     come(trial, trial->item->mode == MODE_EXHAUST);
 }
 
+/* To be done when the fault is long over: by then an accept that waited for its client has met it, or has not. */
 static void count_tally(struct trial *trial)
 {
     struct measures *out = trial->out;
     struct tally *counts = tally(trial);
+    if (trial->counted)
+        return;
+    trial->counted = true;
     out->round_injected[out->rounds] = atomic_load(&counts->injected);
     out->matched += atomic_load(&counts->matched);
     out->injected += atomic_load(&counts->injected);
@@ -375,7 +388,6 @@ static void release(struct trial *trial)
     atomic_store(&trial->session->board->paused, 1);
     give_limits_back(trial);
     visitors_release(trial->visitors);
-    count_tally(trial);
     now_ns = clock_ns();
     take_sample(trial, now_ns, true);
     if (out->rounds == 0) {
@@ -388,8 +400,8 @@ static void release(struct trial *trial)
 static bool fault_is_over(const struct trial *trial, uint64_t now_ns)
 {
     const struct trial_limits *limits = trial->limits;
-    const struct tally *counts = tally(trial);
-    uint64_t fired = atomic_load(&counts->injected) + atomic_load(&counts->missed) + atomic_load(&counts->yielded);
+    bool again = strstr(trial->item->rule, ":times=") != NULL; /* what found nothing to strike is tried again */
+    uint64_t fired = struck_now(trial) + (again ? 0 : trial->spent);
     switch (trial->item->mode) {
     case MODE_ONCE:
         return fired >= 1 || in_step(trial, now_ns) >= FIRE_WITHIN_NS;
@@ -423,7 +435,7 @@ static void fill_up(struct trial *trial, size_t waiting, uint64_t last)
  */
 static void keep_coming(struct trial *trial, uint64_t now_ns)
 {
-    bool struck = injected_now(trial) > 0 || trial->out->real > 0;
+    bool struck = struck_now(trial) > 0 || trial->out->real > 0;
     size_t waiting = visitors_with(trial->visitors, trial->since, FATE_WAITING);
     uint64_t last = now_ns - trial->last_came;
     if (trial->item->mode == MODE_CONTROL) {
@@ -471,8 +483,9 @@ static bool open_visitors(struct trial *trial)
 /* The next listener of a baseline's walk.  Returns whether there was one. */
 static bool next_listener(struct trial *trial)
 {
-    if (!is_baseline(trial) || ++trial->walk >= trial->out->listener_count)
+    if (!is_baseline(trial) || trial->walk + 1 >= trial->out->listener_count)
         return false;
+    trial->walk++;
     trial->endpoint = trial->listeners[trial->walk];
     if (!open_visitors(trial))
         return false;
@@ -656,6 +669,8 @@ static void tick_quiet(struct trial *trial, uint64_t now_ns)
         return; /* a server may take its time to notice that clients are gone */
     if (!done || in_step(trial, now_ns) < RECORDS_NS || awaits_worker(trial, now_ns))
         return;
+    if (trial->item->mode != MODE_NTH)
+        count_tally(trial);
     out->growth[out->rounds] = (int32_t)trial->last_descriptors - (int32_t)trial->descriptors;
     out->rounds++;
     if (trial->item->mode == MODE_NTH || !looks_leaky(out)) {
@@ -825,7 +840,9 @@ static void on_seen(struct session *session, const struct event *event, const vo
     if (event->flags & EVENT_INJECTED) {
         note_victim(trial, event->pid);
         trial->failed++;
+        trial->struck += !(event->flags & EVENT_REPEATED);
     }
+    trial->spent += (event->flags & (EVENT_MISSED | EVENT_YIELDED)) != 0;
     bool counts =
         call_accepts((enum call)event->call) || trial->walk == 0; /* one client, as a case of the nth call has */
     if (is_baseline(trial) && counts && session->phase < PHASE_STOPPING)
@@ -961,7 +978,7 @@ static void on_over(struct session *session)
     struct trial *trial = trial_of(session);
     struct measures *out = trial->out;
     char words[OUTPUT_WORDS_MAX + 1];
-    if (trial->step == STEP_FAULT || trial->item->mode == MODE_NTH)
+    if (out->armed || trial->item->mode == MODE_NTH)
         count_tally(trial);
     count_clients(trial);
     out->lost = drain_lost(session->drain);

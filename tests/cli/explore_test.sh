@@ -100,6 +100,19 @@ test_workers_and_threads() {
     earns sanitized accept4-emfile-once@take crashed
 }
 
+# The end of its last client's child ends the accept that the fault has chosen: that one is not the client's, and the fault
+# waits for one that is.
+test_an_accept_that_is_interrupted() {
+    explore forks --faults socklen=0,ECONNABORTED --modes once,burst
+    expect_status 0
+    earns forks accept-socklen0-once@fork_for_each dropped
+    expect_json out.forks/summary.json \
+        '[.cases[] | select(.mode == "once") | [.fault, .verdict, .flaky, .evidence.injected]] == [["ECONNABORTED", "served", false, 1], ["socklen=0", "dropped", false, 1]]'
+    expect_json out.forks/summary.json '[.cases[] | select(.mode == "burst") | .verdict] == ["served", "dropped"]'
+    run "$SNAG" replay --minimise out.forks/cases/accept-socklen0-burst@fork_for_each
+    expect_has $out 'least: accept:socklen=0:times=1'
+}
+
 # The kernel tells of a process that was not our child how it ended only since Linux 6.15.
 test_a_worker_that_crashes() {
     explore worker --faults EMFILE --modes once

@@ -244,7 +244,7 @@ static void ids_and_rules(void **state)
     item = (struct fault_case){.call = CALL_accept, .fault = "socklen=0", .mode = MODE_BURST, .filter = "port=80"};
     case_complete(&item, false, "");
     assert_string_equal(item.id, "accept-socklen0-burst");
-    assert_string_equal(item.rule, "accept:socklen=0:when=1..50:port=80");
+    assert_string_equal(item.rule, "accept:socklen=0:times=50:port=80");
     item = (struct fault_case){.call = CALL_bind, .fault = "EACCES", .error = EACCES, .mode = MODE_NTH, .nth = 3};
     case_complete(&item, true, "");
     assert_string_equal(item.id, "bind-eacces-nth3");

@@ -8,6 +8,7 @@
  *   sanitized  prints a sanitizer's report, and goes on
  *   markup     as spun, and prints markup and control characters
  *   blocks     as right, and waits in accept
+ *   forks      as blocks, with a child for each client, whose end interrupts accept; a client without an address it drops
  *   twice      as right, on PORT and on PORT + 1
  *   bomb       makes hundreds of processes
  *   threads    as right, with four threads that accept
@@ -73,7 +74,8 @@ static bool has_learnt(void)
 KEPT static int listen_on(int port)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (is("blocks") ? 0 : SOCK_NONBLOCK), 0);
+    int one = 1,
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (is("blocks") || is("forks") ? 0 : SOCK_NONBLOCK), 0);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0)
         fail("socket");
@@ -218,6 +220,41 @@ KEPT static void *block(void *context)
     return NULL;
 }
 
+static void on_child(int signal)
+{
+    (void)signal;
+}
+
+static void serve_in_child(int fd)
+{
+    char data[4096];
+    ssize_t length;
+    if (fork() == 0) {
+        if ((length = read(fd, data, sizeof data)) > 0 && write(fd, data, (size_t)length) != length)
+            _exit(1);
+        _exit(0);
+    }
+    close(fd);
+}
+
+/* As vsftpd. */
+KEPT static _Noreturn void fork_for_each(int listener)
+{
+    struct sigaction action = {.sa_handler = on_child}; /* no SA_RESTART */
+    sigaction(SIGCHLD, &action, NULL);
+    for (;;) {
+        struct sockaddr_in peer = {.sin_family = AF_INET};
+        socklen_t length = sizeof peer;
+        int fd = accept(listener, (struct sockaddr *)&peer, &length);
+        while (waitpid(-1, NULL, WNOHANG) > 0) {
+        }
+        if (fd >= 0 && length == 0)
+            close(fd);
+        else if (fd >= 0)
+            serve_in_child(fd);
+    }
+}
+
 static _Noreturn void accept_in_threads(int listener)
 {
     pthread_t thread;
@@ -275,6 +312,8 @@ int main(int argc, char **argv)
         keep_workers(listeners[0]);
     if (is("blocks"))
         block(listeners);
+    if (is("forks"))
+        fork_for_each(listeners[0]);
     if (is("threads"))
         accept_in_threads(listeners[0]);
     loop(listeners, is("twice") ? 2 : 1);
