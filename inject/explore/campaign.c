@@ -54,6 +54,7 @@ struct campaign {
     bool interrupted, out_of_time, broken;
     sigset_t mask; /* as it was */
     uint64_t start_ns, progress_ns, cases_ns, estimate_ms;
+    uint64_t control_ms;            /* what the slowest control case took */
     uint64_t startup_ms, worked_ms; /* of all cases: the server's own start; all of it */
 };
 
@@ -236,6 +237,12 @@ static int make_baseline(struct campaign *campaign, const char *folder)
     return 0;
 }
 
+static void say_baseline(const struct campaign *campaign)
+{
+    if (campaign->base->note[0] != '\0')
+        say_note("the server is too much for this: %s", campaign->base->note);
+}
+
 /* How many at once: as many as were asked for, if they can be kept apart. */
 static void choose_jobs(struct campaign *campaign)
 {
@@ -350,14 +357,14 @@ static int make_cases(struct campaign *campaign)
     return -1;
 }
 
-/* What a case of that mode takes, ms, with a server that does right. */
+/* What a case of that mode takes, ms, with a server that does right: control took as long, and its fault lasted. */
 static uint64_t expected_ms(const struct campaign *campaign, const struct fault_case *item)
 {
-    const struct trial_limits *limits = &campaign->config->limits;
-    uint64_t start_ms = 60 + campaign->base->ready_ns / NS_PER_MS;
+    uint64_t hold_ms = campaign->config->limits.hold_ns / NS_PER_MS, control_ms = campaign->control_ms;
+    uint64_t rest_ms = control_ms > hold_ms ? control_ms - hold_ms : 0;
     if (item->mode == MODE_HELD || item->mode == MODE_EXHAUST)
-        return start_ms + limits->hold_ns / NS_PER_MS + 200;
-    return start_ms + (item->mode == MODE_BURST ? 200 : 0);
+        return rest_ms + hold_ms;
+    return rest_ms + (item->mode == MODE_BURST ? 100 : 10);
 }
 
 static void say_estimate(struct campaign *campaign)
@@ -366,8 +373,8 @@ static void say_estimate(struct campaign *campaign)
     for (size_t i = 0; i < campaign->cases.count; i++)
         sum += expected_ms(campaign, &campaign->cases.items[i]);
     campaign->estimate_ms = sum / campaign->jobs;
-    say_note("%zu cases, about %" PRIu64 " s with %u job%s", campaign->cases.count, campaign->estimate_ms / 1000 + 1,
-             campaign->jobs, campaign->jobs == 1 ? "" : "s");
+    say_note("%zu cases, about %" PRIu64 " s with %u job%s; more where it goes wrong, which is tried again",
+             campaign->cases.count, campaign->estimate_ms / 1000 + 1, campaign->jobs, campaign->jobs == 1 ? "" : "s");
 }
 
 static int list_cases(const struct campaign *campaign)
@@ -394,12 +401,15 @@ static int try_control(struct campaign *campaign, size_t i)
 {
     char path[FOLDER_PATH_MAX], why[ORACLE_TEXT_MAX];
     struct result result = {.runs = 1};
+    uint64_t begin_ns = clock_ns();
     cases_control(&result.item, campaign->base, i);
     if (folder_case(campaign->config->out, result.item.id, path) != 0 ||
         run_alone(campaign, &result.item, TRIAL_CASE, path) != 0) {
         say_error("can't try the control case: %s", strerror(errno));
         return -1;
     }
+    uint64_t took_ms = (clock_ns() - begin_ns) / NS_PER_MS;
+    campaign->control_ms = took_ms > campaign->control_ms ? took_ms : campaign->control_ms;
     campaign->controls[i] = *campaign->slots[0].worker.measures;
     if (campaign->interrupted)
         return -1;
@@ -874,6 +884,7 @@ static int explore(struct campaign *campaign)
     if (prepare(campaign, folder) != 0)
         return EXIT_SNAG;
     if (make_baseline(campaign, folder) == 0 && check_listen(campaign) == 0) {
+        say_baseline(campaign);
         choose_jobs(campaign);
         config->isolated = campaign->isolated;
         if (make_cases(campaign) == 0)
@@ -883,9 +894,9 @@ static int explore(struct campaign *campaign)
         place_remove(folder);
     if (status != -1)
         return status;
-    say_estimate(campaign);
     if (make_room(campaign) != 0 || try_controls(campaign) != 0)
         return EXIT_SNAG;
+    say_estimate(campaign);
     if (config->resume)
         take_over(campaign);
     run_cases(campaign);

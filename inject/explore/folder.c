@@ -49,6 +49,8 @@ static const struct field {
     FIELD(KIND_U64, log_lines),
     FIELD(KIND_U64, log_bytes),
     FIELD(KIND_TEXT, log_last),
+    FIELD(KIND_U32, window_clients),
+    FIELD(KIND_TEXT, note),
     FIELD(KIND_TEXT, limit_error),
     FIELD(KIND_U32, clients),
     FIELD(KIND_U32, served_under),
@@ -132,6 +134,7 @@ json_t *figures_json(const struct measures *m)
     json_object_set_new(object, "growth", pair_json(m->growth[0], m->growth[1]));
     json_object_set_new(object, "round_injected",
                         pair_json((json_int_t)m->round_injected[0], (json_int_t)m->round_injected[1]));
+    json_object_set_new(object, "room", pair_json((json_int_t)m->room[0], (json_int_t)m->room[1]));
     json_object_set_new(object, "samples", samples_json(m));
     return object;
 }
@@ -188,6 +191,7 @@ int figures_read(const json_t *object, struct measures *out)
     for (size_t i = 0; i < 2; i++) {
         out->growth[i] = (int32_t)json_integer_value(json_array_get(json_object_get(object, "growth"), i));
         out->round_injected[i] = item_of(json_object_get(object, "round_injected"), i);
+        out->room[i] = item_of(json_object_get(object, "room"), i);
     }
     read_samples(json_object_get(object, "samples"), out);
     out->done = true;
@@ -214,13 +218,19 @@ static json_t *signal_json(const struct measures *m)
     return WIFSIGNALED(status) ? json_string(signal_name(WTERMSIG(status), name)) : json_null();
 }
 
+/* A fault that was over in a moment has no rates. */
+static json_t *rate_json(const struct measures *m, double rate)
+{
+    return oracle_has_rates(m, &thresholds_default) ? json_real(rate) : json_null();
+}
+
 static json_t *evidence_json(const struct result *result, const struct measures *m)
 {
     struct rates rates = oracle_rates(m);
     bool exited = m->ended && WIFEXITED(m->end_status);
-    return json_pack("{s:I, s:f, s:f, s:f, s:o, s:i, s:o, s:o, s:o}", "injected",
-                     (json_int_t)oracle_faults(&result->item, m), "calls_per_s", rates.calls_per_s, "cpu", rates.cpu,
-                     "log_lines_per_s", rates.lines_per_s, "recovered_ms",
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "injected",
+                     (json_int_t)oracle_faults(&result->item, m), "calls_per_s", rate_json(m, rates.calls_per_s), "cpu",
+                     rate_json(m, rates.cpu), "log_lines_per_s", rate_json(m, rates.lines_per_s), "recovered_ms",
                      m->recovered ? json_integer((json_int_t)m->recovered_ms) : json_null(), "fd_delta",
                      (int)m->growth[0], "exit", exited ? json_integer(WEXITSTATUS(m->end_status)) : json_null(),
                      "signal", signal_json(m), "text", jsonl_text(result->ruling.evidence));

@@ -37,17 +37,20 @@ static DIR *open_folder(pid_t pid, const char *name)
     return opendir(path);
 }
 
-/* The first number of /proc/PID/task/TID/schedstat is the time on a processor, ns. */
-static uint64_t thread_cpu(int folder, const char *tid)
+/* The first two numbers of /proc/PID/task/TID/schedstat are the time on a processor and the time that it waited for one, ns. */
+static struct thread_times thread_look(int folder, const char *tid)
 {
+    struct thread_times times = {.tid = (pid_t)strtol(tid, NULL, 10)};
     char path[NAME_MAX + 16], text[64] = "";
     snprintf(path, sizeof path, "%s/schedstat", tid);
     int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return times;
     ssize_t length = read(fd, text, sizeof text - 1);
     close(fd);
-    return length > 0 ? strtoull(text, NULL, 10) : 0;
+    if (length > 0 && sscanf(text, "%" SCNu64 " %" SCNu64, &times.ran_ns, &times.waited_ns) < 1)
+        times.ran_ns = 0;
+    return times;
 }
 
 uint64_t process_cpu(pid_t pid)
@@ -59,7 +62,7 @@ uint64_t process_cpu(pid_t pid)
         return 0;
     while ((entry = readdir(folder)) != NULL)
         if (entry->d_name[0] != '.')
-            sum += thread_cpu(dirfd(folder), entry->d_name);
+            sum += thread_look(dirfd(folder), entry->d_name).ran_ns;
     closedir(folder);
     return sum;
 }
@@ -145,13 +148,29 @@ static uint64_t process_written(pid_t pid)
     return bytes;
 }
 
+static void add_threads(struct crowd *crowd, pid_t pid)
+{
+    struct dirent *entry;
+    DIR *folder = open_folder(pid, "task");
+    if (folder == NULL)
+        return;
+    while ((entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] == '.')
+            continue;
+        crowd->thread_total++;
+        if (crowd->thread_count < CROWD_THREADS_MAX)
+            crowd->threads[crowd->thread_count++] = thread_look(dirfd(folder), entry->d_name);
+    }
+    closedir(folder);
+}
+
 static void fill(struct crowd *crowd, const struct proc *list, size_t count)
 {
     crowd->total = count;
     crowd->count = crowd->total < CROWD_MAX ? crowd->total : CROWD_MAX;
     for (size_t i = 0; i < crowd->count; i++) {
         crowd->list[i] = list[i];
-        crowd->cpu_ns[i] = process_cpu(list[i].pid);
+        add_threads(crowd, list[i].pid);
         crowd->written[i] = process_written(list[i].pid);
         crowd->handles[i] = (int)syscall(SYS_pidfd_open, list[i].pid, 0);
     }
@@ -161,7 +180,7 @@ void crowd_look(struct crowd *crowd)
 {
     struct proc *list;
     ssize_t count = tree_list(false, &list);
-    crowd->count = crowd->total = 0;
+    crowd->count = crowd->total = crowd->thread_count = crowd->thread_total = 0;
     if (count < 0)
         return;
     fill(crowd, list, (size_t)count);
@@ -185,7 +204,7 @@ void crowd_look_at(struct crowd *crowd, pid_t root)
 {
     struct proc *list;
     ssize_t total = proc_list(&list);
-    crowd->count = crowd->total = 0;
+    crowd->count = crowd->total = crowd->thread_count = crowd->thread_total = 0;
     for (ssize_t i = 0; i < total; i++)
         if (list[i].pid == root && list[i].state != 'Z') {
             struct proc first = list[i];
@@ -203,7 +222,7 @@ void crowd_close(struct crowd *crowd)
     for (size_t i = 0; i < crowd->count; i++)
         if (crowd->handles[i] >= 0)
             close(crowd->handles[i]);
-    crowd->count = crowd->total = 0;
+    crowd->count = crowd->total = crowd->thread_count = crowd->thread_total = 0;
 }
 
 static const struct proc *find(const struct crowd *crowd, pid_t pid)
@@ -220,15 +239,32 @@ static bool is_same(const struct proc *proc)
     return proc_read(proc->pid, &now) == 0 && now.start == proc->start && now.state != 'Z' && now.state != 'X';
 }
 
-uint64_t crowd_cpu(const struct crowd *earlier, const struct crowd *now)
+static const struct thread_times *find_thread(const struct crowd *crowd, pid_t tid)
+{
+    for (size_t i = 0; i < crowd->thread_count; i++)
+        if (crowd->threads[i].tid == tid)
+            return &crowd->threads[i];
+    return NULL;
+}
+
+/* A thread that hardly got a processor shows too little to go by: it counts as if it had got a twentieth of the time. */
+static uint64_t thread_share(uint64_t ran_ns, uint64_t waited_ns, uint64_t window_ns)
+{
+    uint64_t had_ns = waited_ns < window_ns ? window_ns - waited_ns : 0;
+    had_ns = had_ns < window_ns / 20 ? window_ns / 20 : had_ns;
+    had_ns = had_ns < ran_ns ? ran_ns : had_ns;
+    return had_ns > 0 ? (uint64_t)((double)ran_ns * (double)window_ns / (double)had_ns) : 0;
+}
+
+uint64_t crowd_cpu(const struct crowd *earlier, const struct crowd *now, uint64_t window_ns)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < now->count; i++) {
-        uint64_t before = 0;
-        for (size_t j = 0; j < earlier->count; j++)
-            if (earlier->list[j].pid == now->list[i].pid && earlier->list[j].start == now->list[i].start)
-                before = earlier->cpu_ns[j];
-        sum += now->cpu_ns[i] > before ? now->cpu_ns[i] - before : 0;
+    for (size_t i = 0; i < now->thread_count; i++) {
+        struct thread_times times = now->threads[i];
+        const struct thread_times *before = find_thread(earlier, times.tid);
+        bool same = before != NULL && before->ran_ns <= times.ran_ns && before->waited_ns <= times.waited_ns;
+        uint64_t ran_ns = times.ran_ns - (same ? before->ran_ns : 0);
+        sum += thread_share(ran_ns, times.waited_ns - (same ? before->waited_ns : 0), window_ns);
     }
     return sum;
 }
@@ -257,6 +293,35 @@ unsigned crowd_descriptors(const struct crowd *earlier)
             sum += count;
         }
     return sum;
+}
+
+/* The soft limit, as /proc shows it to everybody. */
+static uint64_t process_limit(pid_t pid)
+{
+    char path[PATH_LENGTH], line[128];
+    uint64_t limit = 0;
+    snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && limit == 0 && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "Max open files %" SCNu64, &limit) != 1)
+            limit = 0;
+    if (file != NULL)
+        fclose(file);
+    return limit;
+}
+
+uint64_t crowd_room(const struct crowd *crowd)
+{
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < crowd->count; i++) {
+        unsigned count;
+        uint64_t limit = process_limit(crowd->list[i].pid);
+        if (process_descriptors(crowd->list[i].pid, &count) < 0 || limit == 0)
+            continue;
+        uint64_t room = limit > count ? limit - count : 1;
+        least = room < least ? room : least;
+    }
+    return least == UINT64_MAX ? 0 : least;
 }
 
 bool crowd_has(const struct crowd *crowd, pid_t pid)
@@ -296,6 +361,9 @@ static void look_at_file(struct logs *logs, pid_t pid, int folder, const char *n
     if (name[0] == '.' || fstatat(folder, name, &status, 0) != 0 || !S_ISREG(status.st_mode) ||
         is_known(logs, &status) || !read_flags(pid, fd, &flags) || (flags & O_ACCMODE) == O_RDONLY)
         return;
+    logs->total++;
+    if (logs->count == LOGS_MAX)
+        return;
     size_t i = logs->count++;
     logs->files[i].device = status.st_dev;
     logs->files[i].inode = status.st_ino;
@@ -307,12 +375,12 @@ static void look_at_file(struct logs *logs, pid_t pid, int folder, const char *n
 void logs_look(struct logs *logs, const struct crowd *crowd)
 {
     struct dirent *entry;
-    logs->count = 0;
+    logs->count = logs->total = 0;
     for (size_t i = 0; i < crowd->count; i++) {
         DIR *folder = open_folder(crowd->list[i].pid, "fd");
         if (folder == NULL)
             continue;
-        while (logs->count < LOGS_MAX && (entry = readdir(folder)) != NULL)
+        while ((entry = readdir(folder)) != NULL)
             look_at_file(logs, crowd->list[i].pid, dirfd(folder), entry->d_name);
         closedir(folder);
     }

@@ -13,15 +13,23 @@
 #include "run/proc.h"
 
 enum {
-    CROWD_MAX = 256, /* processes that are looked at; a server with more is measured by its first ones */
-    LOGS_MAX = 32,   /* files that are written to; likewise */
+    CROWD_MAX = 512,          /* processes that are looked at; a server with more is measured by its first ones */
+    CROWD_THREADS_MAX = 4096, /* threads; likewise */
+    LOGS_MAX = 256,           /* files that are written to; likewise */
+};
+
+/* Times of a thread so far. */
+struct thread_times {
+    pid_t tid;
+    uint64_t ran_ns, waited_ns; /* on a processor; for one */
 };
 
 /* The processes of a server at one moment. */
 struct crowd {
     size_t count, total; /* remembered, and that there were */
+    size_t thread_count, thread_total;
     struct proc list[CROWD_MAX];
-    uint64_t cpu_ns[CROWD_MAX];  /* used so far */
+    struct thread_times threads[CROWD_THREADS_MAX];
     uint64_t written[CROWD_MAX]; /* bytes, so far; UINT64_MAX: not known */
     int handles[CROWD_MAX];      /* pidfds; -1: none */
 };
@@ -35,14 +43,20 @@ void crowd_look_at(struct crowd *crowd, pid_t root);
 /* Gives up the hold. */
 void crowd_close(struct crowd *crowd);
 
-/* Returns the processor time that was used since EARLIER, ns, by those of NOW. */
-uint64_t crowd_cpu(const struct crowd *earlier, const struct crowd *now);
+/*
+ * Returns the processor time, ns, that those of NOW would have used in the WINDOW_NS since EARLIER, had they had the machine
+ * for themselves: of the time that a thread did not wait for a processor, it used the same share.
+ */
+uint64_t crowd_cpu(const struct crowd *earlier, const struct crowd *now, uint64_t window_ns);
 
 /* Returns how many bytes were written since EARLIER, to files and to others; UINT64_MAX if that is not known of all. */
 uint64_t crowd_written(const struct crowd *earlier, const struct crowd *now);
 
 /* Returns how many descriptors those of EARLIER that still live have open now. */
 unsigned crowd_descriptors(const struct crowd *earlier);
+
+/* Returns how many descriptors the process of CROWD that can get fewest can still get; 0 if that is not known. */
+uint64_t crowd_room(const struct crowd *crowd);
 
 /* Whether PID was there and lives. */
 bool crowd_has(const struct crowd *crowd, pid_t pid);
@@ -55,7 +69,7 @@ bool crowd_ended(const struct crowd *crowd, pid_t pid, int *status);
 
 /* The regular files that a server has open for writing, and how long each is. */
 struct logs {
-    size_t count;
+    size_t count, total; /* remembered, and that there were */
     struct {
         uint64_t device, inode;
         int64_t size;

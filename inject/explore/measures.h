@@ -62,8 +62,10 @@ struct measures {
     uint64_t round_injected[2];
     uint64_t lost;                         /* records */
     uint64_t window_ns;                    /* how long it lasted */
-    uint64_t cpu_ns, log_lines, log_bytes; /* in the window */
+    uint64_t cpu_ns, log_lines, log_bytes; /* in the window; the first as crowd_cpu() has it */
+    uint32_t window_clients;               /* that came in the window */
     char log_last[MEASURES_LINE];
+    char note[MEASURES_LINE];        /* what could not be looked at, for there is too much of it; "": nothing */
     char limit_error[MEASURES_LINE]; /* why the limit could not be pulled down; "": it could, or was not to be */
 
     /* Clients. */
@@ -82,6 +84,7 @@ struct measures {
     /* Descriptors: the growth over each round, and what there was before. */
     uint32_t descriptors;
     int32_t growth[2];
+    uint64_t room[2]; /* before each round: descriptors that the process with the least of them could still get */
     uint32_t rounds;
 
     /* The end. */

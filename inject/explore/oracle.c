@@ -67,6 +67,11 @@ struct rates oracle_rates(const struct measures *m)
     };
 }
 
+bool oracle_has_rates(const struct measures *m, const struct thresholds *thresholds)
+{
+    return m->window_ns >= thresholds->least_window_ms * 1000000;
+}
+
 uint64_t oracle_faults(const struct fault_case *item, const struct measures *m)
 {
     return item->mode == MODE_EXHAUST ? m->real : m->injected;
@@ -189,7 +194,7 @@ static void judge_unstoppable(struct hearing *hearing)
 /* Whether the fault lasted long enough to tell a habit from a moment. */
 static bool lasted(const struct hearing *hearing)
 {
-    return hearing->m->window_ns >= hearing->thresholds->least_window_ms * 1000000;
+    return oracle_has_rates(hearing->m, hearing->thresholds);
 }
 
 static void judge_spun(struct hearing *hearing)
@@ -203,25 +208,40 @@ static void judge_spun(struct hearing *hearing)
     add(hearing->out, "%.0f failing calls a second, %.0f%% of a core", now.calls_per_s, 100 * now.cpu);
 }
 
+/* What control would have written: with more clients, more. */
+static double usual_lines_per_s(const struct hearing *hearing)
+{
+    const struct measures *m = hearing->m, *control = hearing->control;
+    double lines_per_s = oracle_rates(control).lines_per_s;
+    double clients_per_s = per_second(m->window_clients, m->window_ns);
+    double then_per_s = per_second(control->window_clients, control->window_ns);
+    return clients_per_s > then_per_s && then_per_s > 0 ? lines_per_s * clients_per_s / then_per_s : lines_per_s;
+}
+
 static void judge_flooded(struct hearing *hearing)
 {
     const struct measures *m = hearing->m;
-    struct rates now = oracle_rates(m), then = oracle_rates(hearing->control);
-    if (!lasted(hearing) || now.lines_per_s - then.lines_per_s <= hearing->thresholds->lines_per_s)
+    struct rates now = oracle_rates(m);
+    if (!lasted(hearing) || now.lines_per_s - usual_lines_per_s(hearing) <= hearing->thresholds->lines_per_s)
         return;
     earn(hearing, VERDICT_FLOODED);
     add(hearing->out, "%.0f log lines a second", now.lines_per_s);
 }
 
+bool oracle_leaks(const struct measures *m, size_t round, uint32_t least)
+{
+    uint64_t injected = m->round_injected[round], room = m->room[round];
+    uint64_t could = room > 0 && room < injected ? room : injected;
+    return m->growth[round] >= (int32_t)least && injected > 0 && (uint64_t)m->growth[round] * 2 >= could;
+}
+
 static void judge_leaked(struct hearing *hearing)
 {
     const struct measures *m = hearing->m;
-    if (m->rounds < 2)
+    uint32_t least = hearing->thresholds->leak_least;
+    bool used_up = m->room[1] > 0 && m->room[1] < least; /* nothing was left to leak */
+    if (m->rounds < 2 || !oracle_leaks(m, 0, least) || (!used_up && !oracle_leaks(m, 1, least)))
         return;
-    for (size_t i = 0; i < 2; i++)
-        if (m->growth[i] < (int32_t)hearing->thresholds->leak_least ||
-            (uint64_t)m->growth[i] * 2 < m->round_injected[i] || m->round_injected[i] == 0)
-            return;
     earn(hearing, VERDICT_LEAKED);
     add(hearing->out, "%d descriptors stayed after %" PRIu64 " faults, and %d after %" PRIu64 " more", m->growth[0],
         m->round_injected[0], m->growth[1], m->round_injected[1]);
@@ -344,6 +364,8 @@ void oracle_judge(const struct fault_case *item, const struct measures *m, const
     judge_slow(&hearing);
     judge_served(&hearing);
     add_faults(&hearing);
+    if (m->note[0] != '\0')
+        add(out, "%s", m->note);
     if (m->ended)
         add_last_words(&hearing);
 }

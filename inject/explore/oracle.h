@@ -54,6 +54,15 @@ bool oracle_control(const struct measures *m, char why[ORACLE_TEXT_MAX]);
 /* Returns the rates of M. */
 struct rates oracle_rates(const struct measures *m);
 
+/* Whether the fault of M lasted long enough for rates to mean something. */
+bool oracle_has_rates(const struct measures *m, const struct thresholds *thresholds);
+
+/*
+ * Whether descriptors leaked in round ROUND of M: LEAST of them stayed at the least, and half as many as there were faults, or
+ * as there could be.
+ */
+bool oracle_leaks(const struct measures *m, size_t round, uint32_t least);
+
 /* Returns how many faults the server met. */
 uint64_t oracle_faults(const struct fault_case *item, const struct measures *m);
 

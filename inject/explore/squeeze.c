@@ -153,7 +153,7 @@ static int look_at_limits(struct squeeze *squeeze)
     for (size_t i = 0; i < squeeze->crowd.count; i++) {
         struct limited *one = &squeeze->limited[squeeze->limited_count];
         one->who = squeeze->crowd.list[i];
-        if (prlimit(one->who.pid, RLIMIT_NOFILE, NULL, &one->old) == 0) {
+        if (limit_change(one->who.pid, NULL, &one->old) == 0) {
             squeeze->limited_count++;
         } else if (errno != ESRCH) {
             say_error("process %d: %s: to change its limit takes its user, or the capability CAP_SYS_RESOURCE",
@@ -178,7 +178,7 @@ static int pull_down(struct squeeze *squeeze)
     for (size_t i = 0; i < squeeze->limited_count; i++) {
         const struct limited *one = &squeeze->limited[i];
         struct rlimit low = {.rlim_cur = one->low, .rlim_max = one->old.rlim_max};
-        if (one->low == 0 || prlimit(one->who.pid, RLIMIT_NOFILE, &low, NULL) != 0) {
+        if (one->low == 0 || limit_change(one->who.pid, &low, NULL) != 0) {
             say_error("can't pull down the limit of process %d: %s", (int)one->who.pid, strerror(errno));
             return -1;
         }
@@ -212,7 +212,9 @@ static void end_window(struct squeeze *squeeze)
     struct measures *m = &squeeze->m;
     m->window_ns = clock_ns() - m->window_ns;
     crowd_look_at(&now, squeeze->pid);
-    m->cpu_ns = crowd_cpu(&squeeze->crowd, &now);
+    m->cpu_ns = crowd_cpu(&squeeze->crowd, &now, m->window_ns);
+    if (now.total > now.count)
+        snprintf(m->note, sizeof m->note, "of %zu processes %zu were looked at", now.total, now.count);
     m->log_lines = logs_lines(&squeeze->logs, crowd_written(&squeeze->crowd, &now), &m->log_bytes, m->log_last,
                               sizeof m->log_last);
     crowd_close(&now);
@@ -257,25 +259,23 @@ static bool has_run_out(const struct squeeze *squeeze)
     return false;
 }
 
-/* Waits until client NUMBER is served or lacks a descriptor: a busy machine lets it wait for a while, too. */
-static bool is_without(struct squeeze *squeeze, int number)
+/* Whether client NUMBER gets in.  One that waits may only wait for a busy machine, as long as there are descriptors. */
+static bool gets_in(struct squeeze *squeeze, int number)
 {
     uint64_t end_ns = clock_ns() + squeeze->config.limits.patience_ns;
-    while (wait_for(squeeze, number, STILL_NS) == FATE_WAITING && clock_ns() < end_ns && !interrupted)
-        if (has_run_out(squeeze))
-            return true;
-    return visitors_get(squeeze->visitors, (size_t)number)->fate != FATE_SERVED && has_run_out(squeeze);
+    enum fate fate = wait_for(squeeze, number, STILL_NS);
+    while (fate == FATE_WAITING && !has_run_out(squeeze) && clock_ns() < end_ns && !interrupted)
+        fate = wait_for(squeeze, number, STILL_NS);
+    return fate == FATE_SERVED;
 }
 
-/* Clients come and stay until one of them lacks a descriptor.  Returns whether that happened. */
+/* Clients come and stay until one of them is left waiting.  Returns whether that is for want of descriptors. */
 static bool fill_up(struct squeeze *squeeze)
 {
     for (int i = 0; i < FILLERS_MAX && !interrupted; i++) {
         int number = visitors_start(squeeze->visitors, true);
-        if (number < 0 || is_without(squeeze, number))
-            return number >= 0;
-        if (visitors_get(squeeze->visitors, (size_t)number)->fate != FATE_SERVED)
-            return false;
+        if (number < 0 || !gets_in(squeeze, number))
+            return number >= 0 && has_run_out(squeeze);
     }
     return false;
 }

@@ -20,6 +20,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -28,7 +29,9 @@
 #include <unistd.h>
 
 #include "explore/measure.h"
+#include "explore/oracle.h"
 #include "explore/visitor.h"
+#include "explore/watchdog.h"
 #include "run/clock.h"
 #include "run/say.h"
 #include "run/session.h"
@@ -36,18 +39,19 @@
 
 #define CALM_NS (4 * NS_PER_MS) /* that descriptors have to stay the same */
 #define CALM_AT_MOST_NS (300 * NS_PER_MS)
-#define FIRE_WITHIN_NS NS_PER_S    /* for a fault to find its first call */
-#define NUDGE_NS (50 * NS_PER_MS)  /* between clients, while none is needed to wait */
-#define FILLER_NS (NS_PER_MS / 2)  /* between clients who take descriptors */
-#define WOKEN_NS (50 * NS_PER_MS)  /* who is served so soon after another one came was woken by it */
-#define SAMPLE_NS (10 * NS_PER_MS) /* between samples, at first; doubled when they fill their room */
-#define CROWD_NS (20 * NS_PER_MS)  /* between two counts of the processes */
+#define FIRE_WITHIN_NS NS_PER_S        /* for a fault to find its first call */
+#define NUDGE_NS (50 * NS_PER_MS)      /* between clients, while none is needed to wait */
+#define FILLER_NS (NS_PER_MS / 2)      /* between clients who take descriptors */
+#define WOKEN_NS (50 * NS_PER_MS)      /* who is served so soon after another one came was woken by it */
+#define SHED_LATE_NS (100 * NS_PER_MS) /* after the fault, for a server that was on its way to turn a client away */
+#define SAMPLE_NS (10 * NS_PER_MS)     /* between samples, at first; doubled when they fill their room */
+#define CROWD_NS (20 * NS_PER_MS)      /* between two counts of the processes */
 #define REFUSED_AGAIN_NS (20 * NS_PER_MS)
 #define RECHECK_NS (20 * NS_PER_MS)
 #define RECORDS_NS (5 * NS_PER_MS) /* for the last records to be read */
 
 enum {
-    VICTIMS = 64,
+    VICTIMS = CROWD_MAX,
     BURST_CLIENTS = 5, /* that come together, where each fault takes one */
     FILLERS_WAITING = 8,
     FILLERS_MAX = 1024, /* clients that hold descriptors in the server */
@@ -207,10 +211,40 @@ static void finish(struct trial *trial)
     session_stop(trial->session);
 }
 
+/* What is not looked at is said, not passed over. */
+static void note(struct trial *trial, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void note(struct trial *trial, const char *format, ...)
+{
+    char *text = trial->out->note, line[MEASURES_LINE];
+    size_t length = strlen(text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (strstr(text, line) == NULL)
+        snprintf(text + length, sizeof trial->out->note - length, "%s%s", length > 0 ? "; " : "", line);
+}
+
+static void note_crowd(struct trial *trial)
+{
+    const struct crowd *crowd = &trial->crowd;
+    if (crowd->total > crowd->count)
+        note(trial, "of %zu processes %zu were looked at", crowd->total, crowd->count);
+    if (crowd->thread_total > crowd->thread_count)
+        note(trial, "of %zu threads %zu were looked at", crowd->thread_total, crowd->thread_count);
+    if (trial->logs.total > trial->logs.count)
+        note(trial, "of %zu files that it writes %zu were looked at", trial->logs.total, trial->logs.count);
+}
+
 static int come(struct trial *trial, bool stays)
 {
     trial->last_came = clock_ns();
     int number = visitors_start(trial->visitors, stays);
+    if (number < 0 && errno == ENOSPC) {
+        note(trial, "no more than %d clients came", VISITORS_MAX);
+        errno = ENOSPC;
+    }
     if (number < 0 && errno != ENOSPC) {
         say_error("can't start a client: %s", strerror(errno));
         session_fail(trial->session);
@@ -280,13 +314,17 @@ static void take_limit(struct trial *trial, pid_t pid)
     unsigned count;
     int highest = process_descriptors(pid, &count);
     struct limit_taken *taken = &trial->limited[trial->limited_count];
-    if (highest < 0 || !is_to_run_out(trial, pid))
+    if (!is_to_run_out(trial, pid))
         return;
-    int result = prlimit(pid, RLIMIT_NOFILE, NULL, &taken->old);
+    if (highest < 0) {
+        note_limit_error(trial, pid);
+        return;
+    }
+    int result = limit_change(pid, NULL, &taken->old);
     struct rlimit low = {.rlim_cur = (rlim_t)highest + 1, .rlim_max = taken->old.rlim_max};
     taken->pid = pid;
     if (result == 0)
-        result = prlimit(pid, RLIMIT_NOFILE, &low, NULL);
+        result = limit_change(pid, &low, NULL);
     if (result == 0)
         trial->limited_count++;
     else
@@ -296,7 +334,7 @@ static void take_limit(struct trial *trial, pid_t pid)
 static void give_limits_back(struct trial *trial)
 {
     for (size_t i = 0; i < trial->limited_count; i++)
-        prlimit(trial->limited[i].pid, RLIMIT_NOFILE, &trial->limited[i].old, NULL);
+        limit_change(trial->limited[i].pid, &trial->limited[i].old, NULL);
     trial->limited_count = 0;
 }
 
@@ -328,9 +366,11 @@ static void arm(struct trial *trial, uint64_t now_ns)
         crowd_close(&trial->crowd);
         crowd_look(&trial->crowd);
         logs_look(&trial->logs, &trial->crowd);
+        note_crowd(trial);
         trial->lines = output_lines(trial->session->output);
         out->descriptors = trial->descriptors;
     }
+    out->room[out->rounds] = crowd_room(&trial->crowd);
     trial->struck = trial->spent = 0;
     trial->counted = false;
     trial->step_ns = clock_ns();
@@ -363,8 +403,9 @@ static void measure_window(struct trial *trial, uint64_t now_ns)
     struct measures *out = trial->out;
     struct crowd now;
     out->window_ns = now_ns - trial->step_ns;
+    out->window_clients = (uint32_t)(visitors_count(trial->visitors) - trial->since);
     crowd_look(&now);
-    out->cpu_ns = crowd_cpu(&trial->crowd, &now);
+    out->cpu_ns = crowd_cpu(&trial->crowd, &now, out->window_ns);
     uint64_t written = crowd_written(&trial->crowd, &now);
     crowd_close(&now);
     out->log_lines = logs_lines(&trial->logs, written, &out->log_bytes, out->log_last, sizeof out->log_last);
@@ -430,7 +471,8 @@ static void fill_up(struct trial *trial, size_t waiting, uint64_t last)
 }
 
 /*
- * Somebody always waits; and while the fault has not struck, somebody comes now and then, for a blocking accept that was
+ * Somebody always waits, but those who are turned away under a fault that lasts come back as often as those who are served in
+ * control do, so that the two can be compared; and while the fault has not struck, somebody comes now and then, for a blocking accept that was
  * entered before it takes a client without it.
  */
 static void keep_coming(struct trial *trial, uint64_t now_ns)
@@ -447,10 +489,11 @@ static void keep_coming(struct trial *trial, uint64_t now_ns)
         fill_up(trial, waiting, last);
         return;
     }
+    bool held = trial->item->mode == MODE_HELD || trial->item->mode == MODE_EXHAUST;
     if (waiting == 0 && trial->item->mode == MODE_BURST)
         for (int i = 0; i < BURST_CLIENTS; i++)
             come(trial, false);
-    else if (waiting == 0 ? last >= NUDGE_NS / 10 : !struck && last >= NUDGE_NS)
+    else if (waiting == 0 ? last >= (held && struck ? NUDGE_NS : NUDGE_NS / 10) : !struck && last >= NUDGE_NS)
         come(trial, false);
 }
 
@@ -645,8 +688,7 @@ static void tick_after(struct trial *trial, uint64_t now_ns)
 /* Whether so many descriptors stayed that the fault is tried once more. */
 static bool looks_leaky(const struct measures *out)
 {
-    uint64_t injected = out->round_injected[0];
-    return out->rounds == 1 && out->growth[0] >= LEAK_LEAST && (uint64_t)out->growth[0] * 2 >= injected && injected > 0;
+    return out->rounds == 1 && oracle_leaks(out, 0, LEAK_LEAST);
 }
 
 /* A worker has ended, and its parent may not have come to start another one yet. */
@@ -739,12 +781,16 @@ static void note_listener(struct trial *trial, const struct event *event, const 
 {
     struct endpoint endpoint;
     uint32_t count = trial->out->listener_count;
-    if (!endpoint_set(&endpoint, payload, event->payload) || count == MEASURES_LISTENERS || trial->out->ready)
+    if (!endpoint_set(&endpoint, payload, event->payload) || trial->out->ready)
         return;
     for (uint32_t i = 0; i < count; i++)
         if (trial->listeners[i].length == endpoint.length &&
             memcmp(&trial->listeners[i].address, &endpoint.address, endpoint.length) == 0)
             return;
+    if (count == MEASURES_LISTENERS) {
+        note(trial, "it listens on more than %d addresses: the others are not tried", MEASURES_LISTENERS);
+        return;
+    }
     trial->listeners[count] = endpoint;
     trial->out->listener_count++;
 }
@@ -752,8 +798,12 @@ static void note_listener(struct trial *trial, const struct event *event, const 
 static void note_family(struct trial *trial, const struct event *event, const void *payload)
 {
     struct event_process process;
-    if (event->payload < sizeof process || trial->family_count == CROWD_MAX)
+    if (event->payload < sizeof process)
         return;
+    if (trial->family_count == CROWD_MAX) {
+        note(trial, "more than %d processes were started: of later ones it is not known who started them", CROWD_MAX);
+        return;
+    }
     memcpy(&process, payload, sizeof process);
     for (size_t i = 0; i < trial->family_count; i++)
         if (trial->families[i].pid == event->pid)
@@ -797,8 +847,10 @@ static void note_site(struct trial *trial, const struct event *event, const void
     while (i < out->site_count && !(out->sites[i].call == event->call && out->sites[i].site == event->site &&
                                     out->sites[i].listener == listener))
         i++;
-    if (i == MEASURES_SITES)
+    if (i == MEASURES_SITES) {
+        note(trial, "it makes calls from more than %d places: the others are not tried", MEASURES_SITES);
         return;
+    }
     if (i == out->site_count)
         out->sites[out->site_count++] =
             (struct site_seen){.call = (enum call)event->call, .site = event->site, .listener = listener};
@@ -915,6 +967,12 @@ static bool on_reaped(struct session *session, pid_t pid, int status)
 
 /* --- Its result -------------------------------------------------------------------------------------------------- */
 
+/* Whether the server took VISIT while the fault lasted.  With its end the pressure is gone, and with it the excuse. */
+static bool was_under_pressure(const struct trial *trial, const struct visit *visit)
+{
+    return visit->accepted && (trial->released_ns == 0 || visit->accepted_ns <= trial->released_ns + SHED_LATE_NS);
+}
+
 static void count_clients(struct trial *trial)
 {
     struct measures *out = trial->out;
@@ -930,7 +988,7 @@ static void count_clients(struct trial *trial)
         out->served_under += visit->fate == FATE_SERVED && before;
         out->served_after += visit->fate == FATE_SERVED && !before;
         if (visit->fate == FATE_CLOSED && !visit->consumed)
-            ++*(pressure && visit->accepted ? &out->closed_under_pressure : &out->closed_without);
+            ++*(pressure && was_under_pressure(trial, visit) ? &out->closed_under_pressure : &out->closed_without);
     }
 }
 

@@ -343,6 +343,7 @@ void visitors_accepted(struct visitors *visitors, const void *peer, size_t lengt
             continue;
         visitor->visit.consumed = visitor->visit.consumed || consumed;
         visitor->visit.accepted = visitor->visit.accepted || !consumed;
+        visitor->visit.accepted_ns = consumed ? 0 : t_ns;
         /* One that was closed before its accept was known: see closed(). */
         if (visitor->visit.fate == FATE_CLOSED && visitors->is_short && visitors->options->ask == ASK_CONNECT &&
             !consumed)

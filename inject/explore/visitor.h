@@ -36,6 +36,7 @@ struct visit {
     bool stays;                  /* it stays when it is served, and holds its descriptor in the server */
     bool failed_answer;          /* an answer came, and it was a refusal (HTTP 500 and above) */
     uint64_t began_ns, ended_ns; /* when it began; when its fate was decided, 0: not yet */
+    uint64_t accepted_ns;        /* when the server took it; 0: it did not, or nobody knows when */
 };
 
 /* Returns a group of clients of ENDPOINT, who ask as OPTIONS say.  NULL with errno.  BASE and OPTIONS must outlive it. */

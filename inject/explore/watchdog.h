@@ -18,6 +18,12 @@ struct limited {
 };
 
 /*
+ * prlimit(2) of RLIMIT_NOFILE, by way of a child with PID's user and groups where this process has not the right, as root has
+ * not without CAP_SYS_RESOURCE (in a container).  TO and OLD may be NULL.  Returns 0, or -1 with errno.
+ */
+int limit_change(pid_t pid, const struct rlimit *to, struct rlimit *old);
+
+/*
  * Starts the process, which gives the COUNT limits at LIST back (limits_give_back()) when snag is gone, however it ended, at the latest after
  * NS.  Returns a descriptor whose closing tells it to do so at once, or -1 with errno.
  */

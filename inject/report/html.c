@@ -147,9 +147,11 @@ static void write_figures(const struct fault_case *item, const struct measures *
     struct rates rates = oracle_rates(m);
     fputs("<dl>", out);
     write_figure("faults", "%.0f", (double)oracle_faults(item, m), out);
-    write_figure("failing calls a second", "%.0f", rates.calls_per_s, out);
-    write_figure("CPU under the fault", "%.0f%% of a core", 100 * rates.cpu, out);
-    write_figure("log lines a second", "%.0f", rates.lines_per_s, out);
+    if (oracle_has_rates(m, &thresholds_default)) {
+        write_figure("failing calls a second", "%.0f", rates.calls_per_s, out);
+        write_figure("CPU under the fault", "%.0f%% of a core", 100 * rates.cpu, out);
+        write_figure("log lines a second", "%.0f", rates.lines_per_s, out);
+    }
     if (m->recovered)
         write_figure("served again after", "%.0f ms", (double)m->recovered_ms, out);
     write_figure("clients", "%.0f", m->clients, out);

@@ -58,6 +58,8 @@ test_each_verdict() {
     expect_status 1
     earns crashed accept4-emfile-once@take crashed
     expect_json out.crashed/summary.json '.cases[0].evidence.signal == "SIGABRT"'
+    # A moment has no rates.
+    expect_json out.crashed/summary.json '.cases[0].evidence | .calls_per_s == null and .cpu == null and .log_lines_per_s == null'
 }
 
 test_verdicts_of_a_habit() {
@@ -73,6 +75,10 @@ test_verdicts_of_a_habit() {
     expect_status 0
     earns shed accept4-emfile-held@take shed
     earns shed accept4-emfile-exhaust shed
+    # Who comes when the fault is over is turned away without an excuse.
+    explore sulks --faults EMFILE --modes held
+    expect_status 0
+    earns sulks accept4-emfile-held@take dropped
     explore leaked --faults EINTR --modes burst
     expect_status 1
     earns leaked accept4-eintr-burst@take leaked
@@ -111,6 +117,20 @@ test_an_accept_that_is_interrupted() {
     expect_json out.forks/summary.json '[.cases[] | select(.mode == "burst") | .verdict] == ["served", "dropped"]'
     run "$SNAG" replay --minimise out.forks/cases/accept-socklen0-burst@fork_for_each
     expect_has $out 'least: accept:socklen=0:times=1'
+}
+
+# Without CAP_SYS_RESOURCE, root must become the server's user to change its limit.
+test_real_exhaustion_of_another_user() {
+    local as=(setpriv --reuid=65534 --regid=65534 --clear-groups --)
+    [ "$(id -u)" = 0 ] && "${as[@]}" test -x "$(program wrong)" || return 0
+    port=$(free_port)
+    for drop in '' '--bounding-set=-sys_resource --inh-caps=-sys_resource'; do
+        # shellcheck disable=SC2086
+        run setpriv $drop "$SNAG" explore -o other "${times[@]}" --faults EMFILE --modes exhaust -- "${as[@]}" "$(program wrong)" shed "$port"
+        expect_status 0
+        expect_json other/summary.json '.cases[0].verdict == "shed"'
+        rm -r other
+    done
 }
 
 # The kernel tells of a process that was not our child how it ended only since Linux 6.15.

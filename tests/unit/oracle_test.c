@@ -103,6 +103,54 @@ static void flooded(void **state)
     assert_int_equal(judge(), VERDICT_SERVED);
 }
 
+/* The lines that a client makes in control are those that it makes under a fault. */
+static void flooded_by_its_clients(void **state)
+{
+    (void)state;
+    begin(MODE_HELD);
+    control.log_lines = 40;
+    control.window_clients = 20;
+    now.window_clients = 100;
+    now.log_lines = 300;
+    assert_int_equal(judge(), VERDICT_SERVED);
+    now.log_lines = 301;
+    assert_int_equal(judge(), VERDICT_FLOODED);
+    now.window_clients = 1; /* fewer clients than in control excuse nothing, and cost nothing */
+    now.log_lines = 140;
+    assert_int_equal(judge(), VERDICT_SERVED);
+}
+
+/* A server that fails half a million times can't leak as often: its limit is in the way. */
+static void leaked_up_to_the_limit(void **state)
+{
+    (void)state;
+    begin(MODE_HELD);
+    now.rounds = 2;
+    now.round_injected[0] = now.round_injected[1] = 900; /* no spinning */
+    now.room[0] = 100;
+    now.growth[0] = 50;
+    now.room[1] = 50;
+    now.growth[1] = 25;
+    assert_int_equal(judge(), VERDICT_LEAKED);
+    now.growth[0] = 49;
+    assert_int_equal(judge(), VERDICT_SERVED);
+    now.growth[0] = 100;
+    now.room[1] = 1;
+    now.growth[1] = 0;
+    assert_int_equal(judge(), VERDICT_LEAKED); /* the second round found nothing left to leak */
+    now.room[1] = 10;
+    assert_int_equal(judge(), VERDICT_SERVED);
+}
+
+static void what_was_not_looked_at_is_said(void **state)
+{
+    (void)state;
+    begin(MODE_HELD);
+    strcpy(now.note, "of 600 processes 512 were looked at");
+    assert_int_equal(judge(), VERDICT_SERVED);
+    assert_non_null(strstr(ruling.evidence, "; of 600 processes 512 were looked at"));
+}
+
 static void leaked(void **state)
 {
     (void)state;
@@ -274,6 +322,7 @@ static void escaping(void **state)
     expect_escaped("\xc0\x80\xed\xa0\x80", 5, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
 }
 
-TEST_MAIN(TEST(served_at_once), TEST(nothing_tested_is_no_pass), TEST(spun), TEST(flooded), TEST(leaked),
-          TEST(slow_and_deaf), TEST(clients_that_are_lost), TEST(ends), TEST(starts_that_fail), TEST(workers),
-          TEST(control_that_is_no_use), TEST(ids_and_rules), TEST(escaping))
+TEST_MAIN(TEST(served_at_once), TEST(nothing_tested_is_no_pass), TEST(spun), TEST(flooded),
+          TEST(flooded_by_its_clients), TEST(leaked), TEST(leaked_up_to_the_limit),
+          TEST(what_was_not_looked_at_is_said), TEST(slow_and_deaf), TEST(clients_that_are_lost), TEST(ends),
+          TEST(starts_that_fail), TEST(workers), TEST(control_that_is_no_use), TEST(ids_and_rules), TEST(escaping))

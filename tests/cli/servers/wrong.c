@@ -12,6 +12,7 @@
  *   twice      as right, on PORT and on PORT + 1
  *   bomb       makes hundreds of processes
  *   threads    as right, with four threads that accept
+ *   sulks      as right, and closes all clients of the next half second
  *   moves      as right, and listens on another port each time, whatever PORT says
  *   daemon     as right, in the background
  *   terminal   as right, if it has a terminal
@@ -38,7 +39,8 @@ enum { CLIENTS = 512, WORKERS = 2, THREADS = 4, CHILDREN = 700 };
 
 static const char *habit;
 static int spare = -1;
-static bool unlucky; /* the next client is closed at once */
+static bool unlucky;            /* the next client is closed at once */
+static struct timespec sulking; /* until then, all are */
 
 static bool is(const char *name)
 {
@@ -66,6 +68,21 @@ static bool has_learnt(void)
         return true;
     close(fd);
     return false;
+}
+
+static void sulk(void)
+{
+    clock_gettime(CLOCK_MONOTONIC, &sulking);
+    sulking.tv_nsec += 500000000;
+    sulking.tv_sec += sulking.tv_nsec / 1000000000;
+    sulking.tv_nsec %= 1000000000;
+}
+
+static bool sulks(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec < sulking.tv_sec || (now.tv_sec == sulking.tv_sec && now.tv_nsec < sulking.tv_nsec);
 }
 
 /* The functions that make calls stay what they are: call sites are called by them. */
@@ -142,6 +159,8 @@ static bool misbehave(int listener, int error)
         make_children();
     if (is("shed") && shortage)
         shed(listener);
+    if (is("sulks"))
+        sulk();
     unlucky = is("dropped");
     if (is("slow"))
         rest(700);
@@ -177,7 +196,7 @@ KEPT static void take(nfds_t i)
             fds[i].events = 0;
         return;
     }
-    if (unlucky || count == CLIENTS) {
+    if (unlucky || sulks() || count == CLIENTS) {
         close(fd);
         unlucky = false;
         return;
