@@ -116,7 +116,7 @@ CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin
 	tests/cli/run_client_test.sh tests/cli/seccomp_test.sh tests/cli/both_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/ctl_test.sh tests/cli/session_test.sh tests/cli/explore_test.sh \
 	tests/cli/squeeze_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh tests/cli/callsites_test.sh \
 	tests/cli/lesson_test.sh tests/cli/fuzz_test.sh tests/cli/install_test.sh
-PAGE_TESTS = tests/pages/lesson_pages_test.sh
+PAGE_TESTS = tests/pages/lesson_pages_test.sh tests/pages/report_pages_test.sh
 SERVER_TESTS = tests/servers/listener_test.sh tests/servers/nginx_test.sh tests/servers/redis_test.sh tests/servers/memcached_test.sh \
 	tests/servers/debian_test.sh
 
@@ -192,7 +192,7 @@ lessons:
 # Not part of check: a browser is four times as large as all that check needs.
 check-pages:
 	@scripts/deps build test pages
-	$(again) all $(B)/tests/free_port
+	$(again) all $(B)/tests/free_port $(B)/tests/wrong
 	@BUILD_DIR=$(B) PROGRAM_SECONDS=600 tests/run $(PAGE_TESTS)
 
 gauntlet:

@@ -71,7 +71,7 @@
  *     report/text.c, json.c         the report, for people and for programs
  *     report/campaign.c, matrix.c   an exploration: all reports on it; the order of its tables
  *     report/terminal.c, markdown.c, junit.c, html.c
- *           html_style.c, html_timeline.c, html_stack.c   parts of the page;  escape.c  text from anywhere
+ *           html_style.c, html_timeline.c, html_stack.c   parts of the page (the last also for the terminal);  escape.c  text from anywhere
  *
  *     lesson/lesson.c               cmd_lesson(): `snag lesson`
  *     lesson/text.c, embed.c        the lessons' texts (texts/), as data, and all files that are in the program (files.def)

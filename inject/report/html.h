@@ -18,6 +18,9 @@ void html_timeline(const struct measures *m, FILE *out);
 /* Returns the stacks that the baselines of REPORT recorded, by the ids of their sites; to be given back. */
 json_t *html_stacks(const struct campaign_report *report);
 
+/* Writes the nearest frames of that of SITE on a line, for the terminal; nothing if it is not known. */
+void stack_line(const json_t *stacks, uint64_t site, FILE *out);
+
 /* Writes that of SITE; nothing if it is not known. */
 void html_stack(const json_t *stacks, uint64_t site, FILE *out);
 

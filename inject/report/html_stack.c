@@ -9,6 +9,8 @@
 #include "report/escape.h"
 #include "report/html.h"
 
+enum { LINE_FRAMES = 4 }; /* of a stack on one line */
+
 #define SITE_LINE "{\"type\":\"site\""
 
 static void read_sites(FILE *file, json_t *stacks)
@@ -59,6 +61,26 @@ static void write_frame(const json_t *frame, FILE *out)
     if (json_is_integer(json_object_get(frame, "line")))
         fprintf(out, ":%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(frame, "line")));
     fputc('\n', out);
+}
+
+void stack_line(const json_t *stacks, uint64_t site, FILE *out)
+{
+    char id[17];
+    snprintf(id, sizeof id, "%016jx", (uintmax_t)site);
+    const json_t *frames = site != 0 ? json_object_get(stacks, id) : NULL;
+    for (size_t i = 0; i < json_array_size(frames) && i < LINE_FRAMES; i++) {
+        const json_t *frame = json_array_get(frames, i), *line = json_object_get(frame, "line");
+        const char *name = json_string_value(json_object_get(frame, "function"));
+        const char *file = json_string_value(json_object_get(frame, "file"));
+        if (name == NULL)
+            name = json_string_value(json_object_get(frame, "offset"));
+        fprintf(out, "%s%s", i == 0 ? "    in " : " < ", name != NULL ? name : "?");
+        if (file != NULL && json_is_integer(line))
+            fprintf(out, " (%s:%" JSON_INTEGER_FORMAT ")", strrchr(file, '/') != NULL ? strrchr(file, '/') + 1 : file,
+                    json_integer_value(line));
+    }
+    if (json_array_size(frames) > 0)
+        fputc('\n', out);
 }
 
 void html_stack(const json_t *stacks, uint64_t site, FILE *out)

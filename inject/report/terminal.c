@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "report/campaign.h"
+#include "report/html.h"
 #include "run/say.h"
 
 enum {
@@ -95,16 +96,20 @@ static void print_matrix(const struct campaign_report *report, int wanted, FILE 
 static void print_grave(const struct campaign_report *report, FILE *out)
 {
     size_t count = 0;
+    json_t *stacks = html_stacks(report);
     for (int verdict = VERDICT_COUNT - 1; verdict >= VERDICT_NONE; verdict--)
         for (size_t i = 0; i < report->count; i++) {
             const struct result *result = &report->results[i];
             if ((int)result->ruling.headline != verdict || !result_fails(report, result) || count++ >= GRAVE_MAX)
                 continue;
-            fprintf(out, "\n%s%s%s  %s\n    %s\n    ", say_paint(PAINT_BAD), result_word(result), say_plain(),
+            fprintf(out, "\n%s%s%s  %s\n    %s\n", say_paint(PAINT_BAD), result_word(result), say_plain(),
                     result->item.id, result->ruling.evidence);
+            stack_line(stacks, result->item.site, out);
+            fputs("    ", out);
             result_command(report, result, out);
             fputc('\n', out);
         }
+    json_decref(stacks);
     if (count > GRAVE_MAX)
         fprintf(out, "\nand %zu more, in the report\n", count - GRAVE_MAX);
 }

@@ -90,6 +90,8 @@ test_a_start_that_is_refused() {
     earns right bind-eaddrinuse-nth1@listen_on declined
     explore quiet --faults EADDRINUSE --modes nth --sites bind
     expect_status 1
+    # Where the call is made.
+    expect_match $out '^    in listen_on \(wrong\.c:[0-9]+\) < main \(wrong\.c:[0-9]+\)'
     earns quiet bind-eaddrinuse-nth1@listen_on exited
     expect_has $out 'without a word'
 }
@@ -367,6 +369,22 @@ test_a_bomb_does_not_stop_it() {
     expect_status 125
     expect_has $out 'accept4-emfile-once@take'
     expect_json out.bomb/summary.json '.cases | length == 2'
+}
+
+# Megabytes a second, and no more of them on the disk than a case may have.
+test_logs_without_end_do_not_fill_the_disk() {
+    explore logs --faults EMFILE,EINTR --modes once --sites accept4
+    expect_status 1
+    expect_json out.logs/summary.json '.complete and ([.cases[].verdict] == ["deaf", "deaf"])'
+    [ "$(find out.logs -type f -size +8192k | wc -l)" = 0 ] || fail "$(find out.logs -type f -size +8192k -ls)"
+}
+
+# Neither listens nor ends, and is not to be stopped: the case is over in its time, and the next one comes.
+test_a_start_that_hangs_does_not_stop_it() {
+    explore stuck --ready-timeout 1s --faults EADDRINUSE,EMFILE --modes nth,once --sites bind,accept4
+    expect_status 1
+    expect_json out.stuck/summary.json '.complete and (.cases | length) == 2'
+    expect_json out.stuck/summary.json '.cases[] | select(.call == "bind") | .verdicts | index("deaf") != null and index("unstoppable") != null'
 }
 
 test_options_in_a_file() {

@@ -11,6 +11,8 @@
  *   forks      as blocks, with a child for each client, whose end interrupts accept; a client without an address it drops
  *   twice      as right, on PORT and on PORT + 1
  *   bomb       makes hundreds of processes
+ *   logs       as right, and writes without end to its output
+ *   stuck      does nothing any more, not even end, when its bind fails; else as right
  *   threads    as right, with four threads that accept
  *   sulks      as right, and closes all clients of the next half second
  *   moves      as right, and listens on another port each time, whatever PORT says
@@ -85,6 +87,22 @@ static bool sulks(void)
     return now.tv_sec < sulking.tv_sec || (now.tv_sec == sulking.tv_sec && now.tv_nsec < sulking.tv_nsec);
 }
 
+static _Noreturn void hang(void)
+{
+    signal(SIGTERM, SIG_IGN);
+    for (;;)
+        pause();
+}
+
+static void write_for_ever(void)
+{
+    static char line[4096];
+    memset(line, 'x', sizeof line);
+    line[sizeof line - 1] = '\n';
+    while (write(STDOUT_FILENO, line, sizeof line) > 0) {
+    }
+}
+
 /* The functions that make calls stay what they are: call sites are called by them. */
 #define KEPT __attribute__((noinline))
 
@@ -99,8 +117,11 @@ KEPT static int listen_on(int port)
     for (int i = 0; i < (is("learns") && has_learnt() ? 3 : 1); i++)
         if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0)
             fail("setsockopt");
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0)
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        if (is("stuck"))
+            hang();
         fail("bind");
+    }
     if (listen(fd, 128) != 0)
         fail("listen");
     return fd;
@@ -157,6 +178,8 @@ static bool misbehave(int listener, int error)
         print_markup();
     if (is("bomb"))
         make_children();
+    if (is("logs"))
+        write_for_ever();
     if (is("shed") && shortage)
         shed(listener);
     if (is("sulks"))
