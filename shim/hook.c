@@ -124,17 +124,21 @@ static void record_call(struct hook *hook, int ret, int error, const void *addre
     record_end(event, position);
 }
 
-/* What becomes of the result of a call that a rule acted on.  Returns it; *ERROR is its errno. */
+/*
+ * What becomes of the result of a call that a rule acted on.  Returns it; *ERROR is its errno.  (By the rule's actions, not
+ * by `replaced` and `overrule`: the compiler reads those two at once, and waits for each of their stores.)
+ */
 static int end_action(struct hook *hook, int ret, int *error)
 {
     if (hook->missed && !hook->decision.repeated)
         decide_missed(snag_board, &hook->decision);
-    if (hook->replaced || hook->overrule || (hook->consume && !hook->missed)) {
+    const struct rule *rule = hook->decision.rule;
+    if ((rule->actions & (ACT_FAIL | ACT_RETURN)) && !(hook->consume && hook->missed)) {
         ret = hook->ret;
         *error = hook->error;
     }
-    if (hook->decision.rule->actions & ACT_DELAY_EXIT)
-        pause_for(hook->decision.rule->delay_exit_ns);
+    if (rule->actions & ACT_DELAY_EXIT)
+        pause_for(rule->delay_exit_ns);
     return ret;
 }
 

@@ -72,7 +72,8 @@ static inline bool hook_wanted(enum call call)
 
 /*
  * Whether CALL on FD, which somebody wants to know of, needs a hook: not if that is for the rules alone, none of them is
- * about this descriptor, and it can't be the second half of a logical call.
+ * about this descriptor, and it can't be the second half of a logical call.  (A rule for any descriptor has WANT_ANY_FD set,
+ * and the rules are not looked through.)
  */
 static inline bool hook_concerns(enum call call, int fd)
 {

@@ -140,23 +140,23 @@ static uint64_t scene_now(const struct scene *scene)
  * when something was freed since the last count.  A call that makes two descriptors needs room for both.  ENFILE counts
  * open files, of which dup2 over a descriptor frees one, though the descriptor itself is taken again at once.
  */
-__attribute__((noinline)) static bool count_room(const struct scene *scene, const struct scene_room *room)
+__attribute__((noinline)) static bool count_room(const struct scene *scene, struct strike *strike, uint32_t serial,
+                                                 int32_t error)
 {
-    struct process *process = session_process();
-    struct strike *strike = &process->strikes[room->slot];
+    struct process *process = snag_process;
     uint32_t capacity = atomic_load_explicit(&strike->open, memory_order_relaxed), high = strike->high;
     uint32_t frees = atomic_load_explicit(&process->frees, memory_order_relaxed);
     uint32_t needed = call_info(scene->call)->traits & PAIR ? 2 : 1;
-    if (capacity == 0 || strike->serial != room->serial) {
+    if (capacity == 0 || strike->serial != serial) {
         atomic_store_explicit(&process->struck, true, memory_order_relaxed);
-        strike->serial = room->serial;
+        strike->serial = serial;
         strike->high = 0;
         strike->frees = frees;
         strike->replaced = atomic_load_explicit(&process->replaced, memory_order_relaxed);
         atomic_store_explicit(&strike->open, fds_count_open(&strike->high) + 1, memory_order_relaxed);
         return false;
     }
-    if (room->error == ENFILE) {
+    if (error == ENFILE) {
         high = 0; /* files are counted whatever their numbers */
         capacity += atomic_load_explicit(&process->replaced, memory_order_relaxed) - strike->replaced;
     }
@@ -167,17 +167,20 @@ __attribute__((noinline)) static bool count_room(const struct scene *scene, cons
 }
 
 /* The usual answer, with a server that does nothing but try again, is that nothing was freed. */
-static bool scene_room(const struct scene *scene, const struct scene_room *room)
+static bool scene_room(const struct scene *scene, uint32_t slot, uint32_t serial, int32_t error, bool firing)
 {
-    struct process *process = session_process();
-    struct strike *strike = &process->strikes[room->slot];
+    struct process *process = snag_process; /* valid since hook_begin() */
+    struct strike *strike = &process->strikes[slot];
     uint32_t capacity = atomic_load_explicit(&strike->open, memory_order_relaxed);
     uint32_t frees = atomic_load_explicit(&process->frees, memory_order_relaxed);
-    if (!room->firing && capacity)
-        atomic_store_explicit(&strike->open, 0, memory_order_relaxed);
-    if (!room->firing || (capacity && frees == strike->frees && strike->serial == room->serial))
+    if (!firing) {
+        if (capacity)
+            atomic_store_explicit(&strike->open, 0, memory_order_relaxed);
         return false;
-    return count_room(scene, room);
+    }
+    if (capacity && frees == strike->frees && strike->serial == serial)
+        return false;
+    return count_room(scene, strike, serial, error);
 }
 
 const struct scene_ops hook_scene_ops = {

@@ -72,8 +72,8 @@ enum other_syscall {
 /* Behind session_process() and session_thread(), which see that they are valid. */
 extern struct process *snag_process;
 extern __thread struct thread snag_thread;
-void session_begin_process(void);
-void session_begin_thread(void);
+__attribute__((noinline)) void session_begin_process(void);
+__attribute__((noinline)) void session_begin_thread(void);
 
 /* Whether snag sees the pids of this process as the process does itself. */
 extern bool snag_sees_pids;

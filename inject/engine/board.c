@@ -49,7 +49,7 @@ static void add_wanted(unsigned char wanted[256], const struct rule *rule)
 {
     for (enum call call = 0; call < CALL_COUNT; call++)
         if (rule_names(rule, call))
-            wanted[call] |= WANT_RULE;
+            wanted[call] |= rule->filters & IF_FD ? WANT_RULE : WANT_RULE | WANT_ANY_FD;
     /* accept4's EINVAL is said again to the accept that a program falls back to. */
     if (rule_names(rule, CALL_accept4) && (rule->actions & ACT_FAIL) && rule->error == EINVAL)
         wanted[CALL_accept] |= WANT_RULE;
@@ -72,7 +72,7 @@ bool board_call_breaks(enum call call)
     return false;
 }
 
-enum { WANTED_BY_PLAN = WANT_RULE | WANT_FREES | WANT_BREAK };
+enum { WANTED_BY_PLAN = WANT_RULE | WANT_FREES | WANT_BREAK | WANT_ANY_FD };
 
 static void plan_wanted(unsigned char wanted[256], const struct rule_set *set)
 {

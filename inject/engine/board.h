@@ -53,6 +53,7 @@ enum board_want {
     WANT_BREAK = 1 << 4,     /* it comes between an accept4 and an accept, which then are not one logical call */
     WANT_ARGUMENTS = 1 << 5, /* its records, where there are any, hold its arguments */
     WANT_SITE = 1 << 6,      /* its records, where there are any, hold its call site */
+    WANT_ANY_FD = 1 << 7,    /* a rule names it without fd=: looking for one about the descriptor is no use */
 };
 
 struct board {

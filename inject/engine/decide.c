@@ -21,6 +21,13 @@ enum { AGAIN_MAX = 10000 };
 /* Filters with more to remember than the usual call should make room for on its stack. */
 #define RARE __attribute__((noinline))
 
+/* Predictions are cold after a system call: what is usual had better be the code that comes next. */
+#define LIKELY(x) __builtin_expect((x) != 0, 1)
+#define UNLIKELY(x) __builtin_expect((x) != 0, 0)
+
+/* What takes the terms of a rule, which then stay in registers. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* What an injected errno does to CALL, by its row in calls.def; queue= overrules that for accepts. */
 static enum call_effect effect_on(const struct rule *rule, enum call call)
 {
@@ -45,13 +52,18 @@ void rule_set_effects(struct rule *rule)
     }
 }
 
+static inline bool is_one_of(uint32_t ordinal, uint32_t first, uint32_t last, uint32_t step)
+{
+    if (ordinal < first || ordinal > last)
+        return false;
+    if (LIKELY(step <= 1)) /* the usual case, and a division is what it would cost */
+        return step == 1 || ordinal == first;
+    return (ordinal - first) % step == 0;
+}
+
 bool rule_when(const struct rule *rule, uint32_t ordinal)
 {
-    if (ordinal < rule->first || ordinal > rule->last)
-        return false;
-    if (rule->step <= 1) /* the usual case, and a division is what it would cost */
-        return rule->step == 1 || ordinal == rule->first;
-    return (ordinal - rule->first) % rule->step == 0;
+    return is_one_of(ordinal, rule->first, rule->last, rule->step);
 }
 
 /* The finalizer of splitmix64: every input bit reaches every output bit. */
@@ -192,16 +204,10 @@ RARE static bool site_matches(struct board *board, const struct rule *rule, cons
     return !(rule->filters & IF_STACK) || stack_matches(stack, rule->stack_pattern);
 }
 
-/* All filters of RULE, the cheap ones first; `pending` last, for it is a system call and the answer goes stale. */
-static bool rule_matches(struct board *board, const struct rule *rule, const struct scene *scene)
+/* All filters of RULE, which has some, the cheap ones first; `pending` last, for it is a system call and goes stale. */
+RARE static bool filters_match(struct board *board, const struct rule *rule, const struct scene *scene)
 {
     uint32_t filters = rule->filters;
-    if (!rule_names(rule, scene->call))
-        return false;
-    if ((rule->actions & (ACT_SOCKLEN | ACT_FAMILY)) && !scene->has_address)
-        return false;
-    if (filters == 0)
-        return true;
     if ((filters & IF_FD) && rule->fd != scene->fd)
         return false;
     if ((filters & IF_WINDOW) && !window_matches(board, rule, scene))
@@ -215,11 +221,53 @@ static bool rule_matches(struct board *board, const struct rule *rule, const str
     return !(filters & IF_PENDING) || scene->ops->pending(scene);
 }
 
+/* Whether RULE is about the call, as far as can be said without counting it. */
+ALWAYS_INLINE bool rule_matches(struct board *board, const struct rule *rule, const struct scene *scene)
+{
+    if (UNLIKELY(!rule_names(rule, scene->call)))
+        return false;
+    if (UNLIKELY(rule->actions & (ACT_SOCKLEN | ACT_FAMILY)) && !scene->has_address)
+        return false;
+    return LIKELY(rule->filters == 0) || filters_match(board, rule, scene);
+}
+
 /* What counting a call needs of a rule. */
 struct counted {
     uint32_t tally, slot, serial, nth;
     uint32_t pass; /* the last in which the rule was there */
 };
+
+/*
+ * What is needed of a rule from its counting on: read before, all at once, for an atomic addition holds up whatever is
+ * read behind it.
+ */
+struct terms {
+    uint32_t tally, slot, serial, scope;
+    uint32_t first, last, step, number;
+    uint64_t probability, times;
+    int32_t error;
+    bool exhausts;
+    bool usual; /* it counts in the tree, since the session began */
+};
+
+static inline struct terms terms_of(const struct rule *rule)
+{
+    return (struct terms){
+        .tally = rule->tally,
+        .slot = rule->slot,
+        .serial = rule->serial,
+        .scope = rule->scope,
+        .first = rule->first,
+        .last = rule->last,
+        .step = rule->step,
+        .number = rule->number,
+        .probability = rule->probability,
+        .times = rule->times,
+        .error = rule->error,
+        .exhausts = rule_exhausts(rule),
+        .usual = rule->scope == PER_TREE && rule->serial == 0,
+    };
+}
 
 /* The rules that have counted the call so far; how often the decision began again. */
 struct passed {
@@ -230,17 +278,10 @@ struct passed {
 /* Rules for which the usual way has room; plans with more, and those that change, take another (decide_at_length()). */
 enum { FEW = 4 };
 
-/*
- * Adds DELTA to WORD of a tally, if that is still a word of the rule with SERIAL.  *BEFORE is the count that it had.  Those
- * of serial 0 are never anybody else's, and for them this is one instruction.
- */
-static bool tally_add(_Atomic uint64_t *word, uint32_t serial, int64_t delta, uint64_t *before)
+/* As tally_add(), for a rule that may be gone. */
+RARE static bool tally_add_if(_Atomic uint64_t *word, uint32_t serial, int64_t delta, uint64_t *before)
 {
     uint64_t tag = tally_tag(serial), limit = tally_tag(1);
-    if (serial == 0) {
-        *before = atomic_fetch_add_explicit(word, (uint64_t)delta, memory_order_relaxed);
-        return true;
-    }
     uint64_t value = atomic_load_explicit(word, memory_order_relaxed);
     do {
         if (value - tag >= limit)
@@ -251,8 +292,20 @@ static bool tally_add(_Atomic uint64_t *word, uint32_t serial, int64_t delta, ui
     return true;
 }
 
+/*
+ * Adds DELTA to WORD of a tally, if that is still a word of the rule with SERIAL.  *BEFORE is the count that it had.  Those
+ * of serial 0 are never anybody else's, and for them this is one instruction.
+ */
+ALWAYS_INLINE bool tally_add(_Atomic uint64_t *word, uint32_t serial, int64_t delta, uint64_t *before)
+{
+    if (UNLIKELY(serial != 0))
+        return tally_add_if(word, serial, delta, before);
+    *before = atomic_fetch_add_explicit(word, (uint64_t)delta, memory_order_relaxed);
+    return true;
+}
+
 /* As tally_add(), where the count is no matter. */
-static void tally_note(_Atomic uint64_t *word, uint32_t serial, int64_t delta)
+RARE static void tally_note(_Atomic uint64_t *word, uint32_t serial, int64_t delta)
 {
     uint64_t before;
     tally_add(word, serial, delta, &before);
@@ -277,15 +330,11 @@ static bool next_of(_Atomic uint64_t *counter, uint32_t serial, uint64_t *nth)
 /* That nothing was counted: the plan was replaced, or the rule is gone. */
 #define NOT_COUNTED UINT64_MAX
 
-/* Advances the ordinal of RULE, which counts in a scope other than the tree, or came later.  As count_call(). */
-RARE static uint64_t count_elsewhere(struct board *board, uint32_t stamp, const struct rule *rule,
-                                     const struct scene *scene)
+/* Advances the ordinal of a rule that counts in a scope other than the tree, or came later.  As count_call(). */
+RARE static uint64_t count_elsewhere(struct board *board, uint32_t tally, uint32_t serial, uint32_t slot,
+                                     enum rule_scope scope, const struct scene *scene)
 {
-    const enum rule_scope scope = (enum rule_scope)rule->scope;
-    const uint32_t tally = rule->tally, serial = rule->serial, slot = rule->slot;
     uint64_t matched, nth = 0;
-    if (!board_holds(board, stamp))
-        return NOT_COUNTED;
     if (scope != PER_TREE) {
         _Atomic uint64_t *counter = scene->ops->counter(scene, slot, scope);
         if (counter && !next_of(counter, serial, &nth))
@@ -298,34 +347,29 @@ RARE static uint64_t count_elsewhere(struct board *board, uint32_t stamp, const 
     return nth > UINT32_MAX ? UINT32_MAX : nth;
 }
 
-/* Advances the ordinal of RULE of the plan with STAMP.  Returns it, 0 if the call can't be counted, or NOT_COUNTED. */
-static inline __attribute__((always_inline)) uint64_t count_call(struct board *board, uint32_t stamp,
-                                                                 const struct rule *rule, const struct scene *scene)
+/* Advances the ordinal of the rule with TERMS.  Returns it, 0 if the call can't be counted, or NOT_COUNTED. */
+ALWAYS_INLINE uint64_t count_call(struct board *board, struct terms terms, const struct scene *scene)
 {
-    struct tally *tally = board_tally(board, rule->tally);
-    if (rule->scope != PER_TREE || rule->serial != 0)
-        return count_elsewhere(board, stamp, rule, scene);
-    if (!board_holds(board, stamp))
-        return NOT_COUNTED;
+    if (UNLIKELY(!terms.usual))
+        return count_elsewhere(board, terms.tally, terms.serial, terms.slot, (enum rule_scope)terms.scope, scene);
+    struct tally *tally = board_tally(board, terms.tally);
     uint64_t matched = atomic_fetch_add_explicit(&tally->matched, 1, memory_order_relaxed);
     return matched < UINT32_MAX ? matched + 1 : UINT32_MAX;
 }
 
-/* The entry of RULE, if it has counted the call already, under a plan that is gone. */
-RARE static struct counted *find_counted(struct passed passed, const struct rule *rule)
+/* The entry of the rule of SLOT with SERIAL, if it has counted the call already, under a plan that is gone. */
+RARE static struct counted *find_counted(struct passed passed, uint32_t slot, uint32_t serial)
 {
     for (uint32_t i = 0; i < passed.count; i++)
-        if (passed.rules[i].slot == rule->slot && passed.rules[i].serial == rule->serial)
+        if (passed.rules[i].slot == slot && passed.rules[i].serial == serial)
             return passed.rules + i;
     return NULL;
 }
 
 /* Takes one of the TIMES of the rule with SERIAL; exact under threads, for the count never passes the limit. */
-static bool take_time(_Atomic uint64_t *injected, uint32_t serial, uint64_t times)
+RARE static bool take_one_of(_Atomic uint64_t *injected, uint32_t serial, uint64_t times)
 {
-    uint64_t before, tag = tally_tag(serial), limit = tally_tag(1);
-    if (times == UINT64_MAX)
-        return tally_add(injected, serial, 1, &before);
+    uint64_t tag = tally_tag(serial), limit = tally_tag(1);
     uint64_t value = atomic_load_explicit(injected, memory_order_relaxed);
     while (value - tag < limit && value - tag < times)
         if (atomic_compare_exchange_weak_explicit(injected, &value, value + 1, memory_order_relaxed,
@@ -334,23 +378,30 @@ static bool take_time(_Atomic uint64_t *injected, uint32_t serial, uint64_t time
     return false;
 }
 
-/* The user's number of the rule, not its place on the board: a rule that was split draws one sequence. */
-RARE static bool draws(struct board *board, const struct rule *rule, uint32_t nth)
+/* As take_one_of(), also without a limit. */
+ALWAYS_INLINE bool take_time(_Atomic uint64_t *injected, uint32_t serial, uint64_t times)
 {
-    return rule_draw(board->seed, rule->number - 1, nth) < rule->probability;
+    uint64_t before;
+    return times == UINT64_MAX ? tally_add(injected, serial, 1, &before) : take_one_of(injected, serial, times);
 }
 
-static bool triggers(struct board *board, const struct rule *rule, uint32_t nth)
+/* The user's number of the rule, not its place on the board: a rule that was split draws one sequence. */
+RARE static bool draws(struct board *board, uint32_t number, uint64_t probability, uint32_t nth)
 {
-    if (nth == 0 || !rule_when(rule, nth))
+    return rule_draw(board->seed, number - 1, nth) < probability;
+}
+
+ALWAYS_INLINE bool triggers(struct board *board, struct terms terms, uint32_t nth)
+{
+    if (nth == 0 || !is_one_of(nth, terms.first, terms.last, terms.step))
         return false;
-    return rule->probability == UINT64_MAX || draws(board, rule, nth);
+    return terms.probability == UINT64_MAX || draws(board, terms.number, terms.probability, nth);
 }
 
 /* Is this call the accept to which a program falls back after its accept4 failed with EINVAL or ENOSYS? */
 static bool falls_back(const struct scene *scene)
 {
-    return scene->fallback && scene->fallback->error != 0 && scene->call == CALL_accept &&
+    return scene->fallback && UNLIKELY(scene->fallback->error != 0) && scene->call == CALL_accept &&
            scene->fallback->fd == scene->fd;
 }
 
@@ -387,47 +438,45 @@ RARE static void uncount(struct board *board, struct passed passed)
             tally_add(&board_tally(board, passed.rules[i].tally)->matched, passed.rules[i].serial, -1, &before);
 }
 
-/* Copies what a decision takes along of RULE: the half of it, in the usual case that it makes the call fail and no more. */
+/*
+ * Copies what a decision takes along of RULE: the half of it, in the usual case that it makes the call fail and no more.
+ * That half is a multiple of 16 bytes (with `retval`, which is not needed): the last piece of another would overlap the one
+ * before it, and what is read across the two waits for both.
+ */
 static void take_along(struct rule *copy, const struct rule *rule)
 {
-    const size_t from = offsetof(struct rule, serial), to = offsetof(struct rule, retval);
+    enum { FROM = offsetof(struct rule, serial), TO = offsetof(struct rule, socklen) };
+    _Static_assert((TO - FROM) % 16 == 0, "whole pieces");
     copy->actions = rule->actions;
     copy->tally = rule->tally;
     if (copy->actions == ACT_FAIL)
-        memcpy((char *)copy + from, (const char *)rule + from, to - from);
+        memcpy((char *)copy + FROM, (const char *)rule + FROM, TO - FROM);
     else
         memcpy(copy, rule, RULE_HEAD);
 }
 
 /*
- * RULE of the plan with STAMP has counted the call as its NTH, and triggers or not as FIRING says: if it is to act, fills
+ * RULE, whose terms are TERMS, has counted the call as its NTH, and triggers or not as FIRING says: if it is to act, fills
  * OUT.  EMFILE and ENFILE give way while there is room, and the room is asked about even when the rule does not fire, for
- * then the shortage is over and its memory goes.  Returns false if the plan was replaced and RULE may have been overwritten.
- * (The copy comes last: each store before an atomic addition is one that it waits for.)
+ * then the shortage is over and its memory goes.  (The copy comes last: each store before an atomic addition is one that
+ * it waits for.)
  */
-RARE static bool act(struct board *board, uint32_t stamp, const struct rule *rule, const struct scene *scene,
-                     bool firing, uint32_t nth, struct decision *out)
+ALWAYS_INLINE void act(struct board *board, const struct rule *rule, struct terms terms, const struct scene *scene,
+                       bool firing, uint32_t nth, struct decision *out)
 {
-    const struct scene_room room = {.slot = rule->slot, .serial = rule->serial, .error = rule->error, .firing = firing};
-    struct tally *tally = board_tally(board, rule->tally);
-    const uint32_t index = rule->tally, serial = rule->serial;
-    const uint64_t times = rule->times;
-    const bool exhausts = rule_exhausts(rule);
-    if (!board_holds(board, stamp))
-        return false;
-    const bool yielded = exhausts && scene->ops->room(scene, &room);
-    if (!firing || (!yielded && !take_time(&tally->injected, serial, times)))
-        return true;
+    struct tally *tally = board_tally(board, terms.tally);
+    const bool yielded = terms.exhausts && scene->ops->room(scene, terms.slot, terms.serial, terms.error, firing);
+    if (!firing || (!yielded && !take_time(&tally->injected, terms.serial, terms.times)))
+        return;
     if (yielded)
-        tally_note(&tally->yielded, serial, 1);
+        tally_note(&tally->yielded, terms.serial, 1);
     take_along(&out->copy, rule);
     /* RULE may have been overwritten: that is found out at the end, and these two are needed then. */
-    out->copy.tally = index;
-    out->copy.serial = serial;
+    out->copy.tally = terms.tally;
+    out->copy.serial = terms.serial;
     out->rule = &out->copy;
     out->nth = nth;
     out->yielded = yielded;
-    return true;
 }
 
 /*
@@ -436,27 +485,28 @@ RARE static bool act(struct board *board, uint32_t stamp, const struct rule *rul
  * might be another now.  When the entries of PASSED are used up, so many rules have come and gone during the call that one
  * that counts it twice is no matter.  (PASSED is a copy that the compiler can keep in registers.)
  */
-static inline __attribute__((always_inline)) bool decide_by(struct board *board, uint32_t stamp, uint32_t count,
-                                                            const struct scene *scene, bool second_half,
-                                                            struct decision *out, struct passed *passed, bool again)
+ALWAYS_INLINE bool decide_by(struct board *board, uint32_t stamp, uint32_t count, const struct scene *scene,
+                             bool second_half, struct decision *out, struct passed *passed, bool again)
 {
     const struct rule *rule = board_rules(board, stamp), *end = rule + count;
     for (; rule < end; rule++) {
-        struct counted *known = again ? find_counted(*passed, rule) : NULL;
+        struct counted *known = again ? find_counted(*passed, rule->slot, rule->serial) : NULL;
         /* A rule that names accept4 too has counted this logical call already. */
         if (!known && (!rule_matches(board, rule, scene) || (second_half && rule_names(rule, CALL_accept4))))
             continue;
-        uint32_t tally = rule->tally, slot = rule->slot, serial = rule->serial;
-        uint64_t nth = known ? known->nth : count_call(board, stamp, rule, scene);
-        if (nth == NOT_COUNTED)
+        const struct terms terms = terms_of(rule);
+        if (UNLIKELY(!board_holds(board, stamp)))
             return false;
+        uint64_t nth = known ? known->nth : count_call(board, terms, scene);
+        if (UNLIKELY(nth == NOT_COUNTED))
+            return false;
+        bool firing = triggers(board, terms, (uint32_t)nth);
+        if ((firing || scene->struck) && !out->rule)
+            act(board, rule, terms, scene, firing, (uint32_t)nth, out);
         struct counted *counted = known ? known : &passed->rules[passed->count];
-        if (!known && passed->count < RULE_MAX)
+        if (!known && LIKELY(passed->count < RULE_MAX))
             passed->count++;
-        *counted = (struct counted){tally, slot, serial, (uint32_t)nth, passed->again};
-        bool firing = triggers(board, rule, (uint32_t)nth);
-        if ((firing || scene->struck) && !out->rule && !act(board, stamp, rule, scene, firing, (uint32_t)nth, out))
-            return false;
+        *counted = (struct counted){terms.tally, terms.slot, terms.serial, (uint32_t)nth, passed->again};
     }
     return board_holds(board, stamp);
 }
@@ -491,14 +541,14 @@ bool decide(struct board *board, const struct scene *scene, struct decision *out
     bool second_half = falls_back(scene);
     out->rule = NULL;
     out->yielded = out->repeated = false;
-    if (atomic_load_explicit(&board->paused, memory_order_relaxed) || !board_alive(board))
+    if (UNLIKELY(atomic_load_explicit(&board->paused, memory_order_relaxed) || !board_alive(board)))
         return false;
-    if (second_half && repeat(scene, out))
+    if (UNLIKELY(second_half) && repeat(scene, out))
         return true;
     uint32_t stamp = atomic_load_explicit(&board->plan_stamp, memory_order_acquire);
     uint32_t count = board->rule_counts[stamp % PLANS];
-    if (__builtin_expect(count <= FEW, 1)) {
-        if (__builtin_expect(decide_by(board, stamp, count, scene, second_half, out, &passed, false), 1))
+    if (LIKELY(count <= FEW)) {
+        if (LIKELY(decide_by(board, stamp, count, scene, second_half, out, &passed, false)))
             return out->rule != NULL;
         begin_again(board, out);
         passed.again++;

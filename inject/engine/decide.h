@@ -32,13 +32,6 @@ struct fallback {
 
 struct scene;
 
-/* Whose room is asked about: what is needed of the rule, which may be overwritten meanwhile. */
-struct scene_room {
-    uint32_t slot, serial;
-    int32_t error;
-    bool firing; /* it is about to fire; when it is not, the memory of its strike is dropped */
-};
-
 /* What decide() may ask a backend about a call.  Each must be async-signal-safe and leave errno alone. */
 struct scene_ops {
     /*
@@ -55,8 +48,11 @@ struct scene_ops {
     void (*thread)(const struct scene *scene, char out[16]);
     /* CLOCK_MONOTONIC, ns. */
     uint64_t (*now)(const struct scene *scene);
-    /* Whether a descriptor was closed since the EMFILE or ENFILE of a rule first struck in this process, and not taken again. */
-    bool (*room)(const struct scene *scene, const struct scene_room *room);
+    /*
+     * Whether a descriptor was closed since ERROR, the EMFILE or ENFILE of the rule of SLOT with SERIAL, first struck in this
+     * process, and not taken again.  FIRING: the rule is about to fire; when it is not, the memory of its strike is dropped.
+     */
+    bool (*room)(const struct scene *scene, uint32_t slot, uint32_t serial, int32_t error, bool firing);
     /* The call site, on the board; NULL if the stack could not be walked: no rule matches then that needs to know. */
     struct stack *(*site)(const struct scene *scene);
 };

@@ -69,10 +69,10 @@ static uint64_t fake_now(const struct scene *scene)
     return fake.now;
 }
 
-static bool fake_room(const struct scene *scene, const struct scene_room *room)
+static bool fake_room(const struct scene *scene, uint32_t slot, uint32_t serial, int32_t error, bool firing)
 {
-    (void)scene;
-    return room->firing && fake.room;
+    (void)scene, (void)slot, (void)serial, (void)error;
+    return firing && fake.room;
 }
 
 static struct stack *fake_site(const struct scene *scene)
@@ -655,7 +655,7 @@ static void wanted_follows_the_plan(void **state)
     rule->scope = PER_FD;
     rule->slot = 1;
     publish(board, 2);
-    assert_int_equal(board->wanted[CALL_listen], WANT_RECORD | WANT_RULE | WANT_BREAK);
+    assert_int_equal(board->wanted[CALL_listen], WANT_RECORD | WANT_RULE | WANT_ANY_FD | WANT_BREAK);
     assert_true(board->wanted[WANTED_FREES] & WANT_FREES);
     assert_true(board->wanted[CALL_close] & WANT_FREES);
     publish(board, 1);
@@ -987,7 +987,7 @@ static void wanted_says_who_must_look(void **state)
     struct rule *rule = add_rule();
     rule->calls[0] = UINT64_C(1) << CALL_listen;
     struct board *board = begin();
-    assert_int_equal(board->wanted[CALL_listen], WANT_RULE);
+    assert_int_equal(board->wanted[CALL_listen], WANT_RULE | WANT_ANY_FD);
     assert_int_equal(board->wanted[CALL_accept], 0);
     assert_int_equal(board->wanted[CALL_close], 0);
     board_watch_ready(board, true);

@@ -26,9 +26,9 @@ static _Atomic uint64_t *counter_of(const struct scene *scene, uint32_t slot, en
     return &counters[slot];
 }
 
-static bool no_room(const struct scene *scene, const struct scene_room *room)
+static bool no_room(const struct scene *scene, uint32_t slot, uint32_t serial, int32_t error, bool firing)
 {
-    (void)scene, (void)room;
+    (void)scene, (void)slot, (void)serial, (void)error, (void)firing;
     return false;
 }
 
