@@ -387,6 +387,8 @@ static int send_to(const struct found *found, const json_t *request, const struc
         status = command->show(order, answer);
     else
         fputs(text_of(answer, "error"), stderr);
+    if (answer != NULL && json_object_get(answer, "notes") != NULL)
+        fputs(text_of(answer, "notes"), stderr);
     json_decref(answer);
     return status;
 }

@@ -2,9 +2,11 @@
  * frame.h - what goes over a control socket: one request and one answer a connection, each a JSON object in one line.
  *
  *     {"command":"add","rules":["accept4:error=EMFILE"]}      {"ok":true,"numbers":[3]}
+ *                                                             {"ok":true,"numbers":[4],"notes":"snag: ..."}
  *                                                             {"ok":false,"error":"snag: ..."}
  *
- * What "error" holds is text as it goes to stderr, with its newlines.
+ * What "error" and "notes" hold is text as it goes to stderr, with its newlines.  Notes are of what was done all the same: a
+ * rule was added, and the function that it names is nowhere.
  */
 #ifndef SNAG_FRAME_H
 #define SNAG_FRAME_H

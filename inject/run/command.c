@@ -10,6 +10,7 @@
 #include "control/server.h"
 #include "run/clock.h"
 #include "run/session.h"
+#include "sites/sites.h"
 
 enum { WORDS_MAX = 4096 }; /* rules in one request; the plan holds far fewer */
 
@@ -169,6 +170,29 @@ static json_t *changed(struct session *session, const char *change, const uint32
     return json_pack("{s:b, s:o}", "ok", true, "numbers", numbers_json(numbers, count));
 }
 
+/* Says of a pattern that a rule was added with if it is nowhere in the processes that are there. */
+static void note_missing(const struct session *session, uint32_t number, const char *key, int pattern, FILE *out)
+{
+    if (pattern < 0 || sites_found(session->sites, (size_t)pattern))
+        return;
+    fprintf(out, "snag: rule %u matches nothing yet: %s", number, key);
+    sites_explain(session->sites, (size_t)pattern, out);
+    fputc('\n', out);
+}
+
+static void note_all_missing(const struct session *session, const uint32_t *numbers, size_t count, FILE *out)
+{
+    struct rulebook_rule rule;
+    if (session->sites == NULL || atomic_load(&session->board->module_count) == 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        if (!rulebook_find(session->rules, (uint16_t)numbers[i], &rule))
+            continue;
+        note_missing(session, numbers[i], "caller=", rule.caller, out);
+        note_missing(session, numbers[i], "stack=", rule.stack, out);
+    }
+}
+
 static ssize_t change_plan(struct session *session, const char *command, const struct words *words, uint64_t now_ns,
                            uint32_t *numbers, FILE *errors)
 {
@@ -192,10 +216,15 @@ static json_t *change(struct session *session, const char *command, const json_t
     FILE *errors = open_memstream(&text, &size);
     if (errors == NULL)
         return NULL;
+    bool adds = strcmp(command, "add") == 0;
     ssize_t count = change_plan(session, command, &words, now_ns, numbers, errors);
+    if (count > 0 && adds)
+        note_all_missing(session, numbers, (size_t)count, errors);
     fclose(errors);
-    uint64_t t_ns = strcmp(command, "add") == 0 ? now_ns : clock_ns();
-    json_t *answer = count < 0 ? failure(text) : changed(session, command, numbers, (size_t)count, t_ns);
+    json_t *answer =
+        count < 0 ? failure(text) : changed(session, command, numbers, (size_t)count, adds ? now_ns : clock_ns());
+    if (count > 0 && size > 0)
+        json_object_set_new(answer, "notes", jsonl_text(text));
     free(text);
     return answer;
 }

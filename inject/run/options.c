@@ -39,6 +39,7 @@ static const char help_session[] =
     "Begins a session without a server: prints the environment that gets a server into it, wherever that is\n"
     "started, and stays until SIGINT, SIGTERM or snag session stop; then it says what attached, and what the\n"
     "rules counted.  snag ctl changes the rules meanwhile.  Faults end with the session, servers do not.\n"
+    "Call sites are on: rules may have caller=, stack=, site= and per=site, those of snag ctl too.\n"
     "\n"
     "      --format FORM       env (NAME=VALUE), shell (to eval), systemd (a drop-in), docker, pod (env)\n"
     "      --name NAME         what snag ctl may call it, besides its process number\n"
