@@ -3,7 +3,9 @@
  * program's own accept, which a preloaded library may have taken over, is paired with one of libc's in the same process:
  * what else differs between two runs of a program, and between two moments, is in neither figure then.
  *
- *     accept [BURSTS [CALLS]]  the medians, ns: of libc's call, of the program's, and of the differences pair by pair
+ *     accept [BURSTS [CALLS [FRAMES]]]
+ *                              the medians, ns: of libc's call, of the program's, and of the differences pair by pair;
+ *                              each is made FRAMES functions deep, counted from the one that calls to _start
  *     accept threads           how much more two threads on two cores get done than one: with libc's call, with the program's
  *     accept steady SECONDS    makes 1,000,000 calls a second, and prints how many a second it came to
  *
@@ -28,6 +30,8 @@ enum {
     BURSTS_MAX = 1000,
     CALLS = 2000,  /* a burst; with WARM_UP, well below what a ring holds */
     WARM_UP = 100, /* calls before each burst that are not measured */
+    FRAMES = 5,    /* time_calls, burst, compare, main, _start: the least */
+    FRAMES_MAX = 30,
     PAUSE_MS = 10,
     STEADY_CALLS = 1000, /* each millisecond */
 };
@@ -84,10 +88,22 @@ __attribute__((noinline)) static double time_calls(accept_function *function, lo
     return (end - start) / (double)count;
 }
 
-static double burst(accept_function *function, long calls)
+/*
+ * A burst, DEEPER functions further from main.  What is left to do after each call keeps it from being a jump, which would
+ * leave no frame.
+ */
+__attribute__((noipa)) static double burst(accept_function *function, long calls, long deeper)
 {
-    time_calls(function, WARM_UP);
-    return time_calls(function, calls);
+    static volatile long levels;
+    double ns;
+    if (deeper > 0) {
+        ns = burst(function, calls, deeper - 1);
+    } else {
+        time_calls(function, WARM_UP);
+        ns = time_calls(function, calls);
+    }
+    levels += deeper;
+    return ns;
 }
 
 static int smaller(const void *a, const void *b)
@@ -102,17 +118,17 @@ static double median(double *values, long count)
     return values[count / 2];
 }
 
-static void compare(long bursts, long calls)
+__attribute__((noinline)) static void compare(long bursts, long calls, long frames)
 {
     static double plain[BURSTS_MAX], own[BURSTS_MAX], over[BURSTS_MAX];
     for (long i = 0; i < bursts; i++) {
         poll(NULL, 0, PAUSE_MS);
         bool first = i % 2 == 0;
         if (first)
-            plain[i] = burst(libc_accept, calls);
-        own[i] = burst(own_accept, calls);
+            plain[i] = burst(libc_accept, calls, frames - FRAMES);
+        own[i] = burst(own_accept, calls, frames - FRAMES);
         if (!first)
-            plain[i] = burst(libc_accept, calls);
+            plain[i] = burst(libc_accept, calls, frames - FRAMES);
         over[i] = own[i] - plain[i];
     }
     printf("%.2f %.2f %.2f\n", median(plain, bursts), median(own, bursts), median(over, bursts));
@@ -214,7 +230,7 @@ static long number(const char *text, long max)
     char *end;
     long value = strtol(text, &end, 10);
     if (*end || value < 1 || value > max)
-        die("usage: bench-accept [BURSTS [CALLS]] | threads | steady SECONDS");
+        die("usage: bench-accept [BURSTS [CALLS [FRAMES]]] | threads | steady SECONDS");
     return value;
 }
 
@@ -227,6 +243,7 @@ int main(int argc, char **argv)
     else if (argc == 2 && strcmp(argv[1], "threads") == 0)
         scale();
     else
-        compare(argc > 1 ? number(argv[1], BURSTS_MAX) : BURSTS, argc > 2 ? number(argv[2], 1000000) : CALLS);
+        compare(argc > 1 ? number(argv[1], BURSTS_MAX) : BURSTS, argc > 2 ? number(argv[2], 1000000) : CALLS,
+                argc > 3 ? number(argv[3], FRAMES_MAX) : FRAMES);
     return 0;
 }
