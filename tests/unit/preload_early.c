@@ -1,4 +1,4 @@
-/* For shim_start_test: a library whose constructor runs before the shim's. */
+/* For shim_start_test: a library whose constructor runs before the shim's, and whose destructor runs last. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -36,4 +36,12 @@ __attribute__((constructor(101))) static void call_early(void)
     if (fd < 0 || close(fd) != 0)
         _exit(84);
     setenv("PRELOAD_EARLY", "ran", 1);
+}
+
+/* ... where the session, which the constructor came too early for, is there still. */
+__attribute__((destructor(101))) static void call_late(void)
+{
+    errno = 0;
+    if (accept4(-1, NULL, NULL, 0) != -1 || errno != ENOMEM)
+        _exit(85);
 }

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <libgen.h>
+#include <linux/sched.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -71,6 +73,38 @@ static pid_t raw_clone(void)
 SHIM_TEST(raw_clone_is_a_process_of_its_own, .record = RECORD(accept4), .check = child_has_its_own_pid)
 {
     call_around(raw_clone);
+}
+
+static pid_t clone3_without_libc(void)
+{
+    struct clone_args arguments = {.exit_signal = SIGCHLD};
+    return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+}
+
+SHIM_TEST(clone3_is_a_process_of_its_own, .record = RECORD(accept4), .check = child_has_its_own_pid)
+{
+    call_around(clone3_without_libc);
+}
+
+/* --- What a daemon does to itself before it forks its workers: the board is mapped, and needs neither path nor user. */
+
+SHIM_TEST(chroot_leaves_it_in_the_session, .record = RECORD(accept4), .check = child_has_its_own_pid)
+{
+    char folder[] = "/tmp/snag-chroot.XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(rmdir(folder), 0);
+    if (chroot(".") != 0)
+        assert_int_equal(errno, EPERM);
+    call_around(fork);
+}
+
+SHIM_TEST(dropped_privileges_leave_it_in_the_session, .record = RECORD(accept4), .check = child_has_its_own_pid)
+{
+    enum { NOBODY = 65534 };
+    if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)
+        assert_int_equal(errno, EPERM);
+    call_around(fork);
 }
 
 static void child_shows_its_parents_pid(struct session_board *session)
@@ -533,12 +567,14 @@ SHIM_TEST(cancelled_accept_leaves_nothing_behind, .rules = RULES("accept4:error=
 }
 
 SHIM_MAIN(TEST(forked_child_is_a_process_of_its_own), TEST(raw_clone_is_a_process_of_its_own),
-          TEST(vfork_child_shows_its_parents_pid), TEST(by_execve_puts_ours_back),
-          TEST(by_execve_number_puts_ours_back), TEST(by_execve_null_puts_ours_back), TEST(by_execv_puts_ours_back),
-          TEST(by_execvpe_puts_ours_back), TEST(by_execl_puts_ours_back), TEST(by_execle_puts_ours_back),
-          TEST(by_execveat_puts_ours_back), TEST(by_execvp_puts_ours_back), TEST(by_execlp_puts_ours_back),
-          TEST(by_fexecve_puts_ours_back), TEST(by_vfork_puts_ours_back), TEST(by_spawn_puts_ours_back),
-          TEST(by_spawnp_puts_ours_back), TEST(exec_keeps_what_was_preloaded), TEST(exec_does_not_preload_us_twice),
-          TEST(exec_that_fails_is_told_and_keeps_errno), TEST(execvp_runs_a_plain_script),
-          TEST(execl_passes_all_arguments), TEST(system_and_popen_work), TEST(siglongjmp_leaves_a_blocking_accept),
-          TEST(handler_accepts_in_the_middle_of_accept), TEST(cancelled_accept_leaves_nothing_behind))
+          TEST(clone3_is_a_process_of_its_own), TEST(chroot_leaves_it_in_the_session),
+          TEST(dropped_privileges_leave_it_in_the_session), TEST(vfork_child_shows_its_parents_pid),
+          TEST(by_execve_puts_ours_back), TEST(by_execve_number_puts_ours_back), TEST(by_execve_null_puts_ours_back),
+          TEST(by_execv_puts_ours_back), TEST(by_execvpe_puts_ours_back), TEST(by_execl_puts_ours_back),
+          TEST(by_execle_puts_ours_back), TEST(by_execveat_puts_ours_back), TEST(by_execvp_puts_ours_back),
+          TEST(by_execlp_puts_ours_back), TEST(by_fexecve_puts_ours_back), TEST(by_vfork_puts_ours_back),
+          TEST(by_spawn_puts_ours_back), TEST(by_spawnp_puts_ours_back), TEST(exec_keeps_what_was_preloaded),
+          TEST(exec_does_not_preload_us_twice), TEST(exec_that_fails_is_told_and_keeps_errno),
+          TEST(execvp_runs_a_plain_script), TEST(execl_passes_all_arguments), TEST(system_and_popen_work),
+          TEST(siglongjmp_leaves_a_blocking_accept), TEST(handler_accepts_in_the_middle_of_accept),
+          TEST(cancelled_accept_leaves_nothing_behind))

@@ -266,15 +266,26 @@ SHIM_TEST(closing_all_descriptors_changes_nothing, RULE, .check = went_on)
 
 /* --- Calls before the shim's constructor */
 
-static void attached_once(struct session_board *session)
+static void assert_attached_once(struct session_board *session, uint64_t injected)
 {
     assert_null(strstr(shim_stderr, "snag: "));
     assert_int_equal(session->board->attached, 1);
-    assert_int_equal(board_tally(session->board, 0)->injected, 2);
+    assert_int_equal(board_tally(session->board, 0)->injected, injected);
     const struct shim_event *process = shim_find(EVENT_PROCESS, CALL_NONE, 0);
     const struct event_process *payload = (const void *)process->payload;
     assert_int_equal(payload->forked, 0);
     assert_string_equal(payload->exe, shim_self());
+}
+
+static void attached_once(struct session_board *session)
+{
+    assert_attached_once(session, 2);
+}
+
+/* The destructor's call is the third. */
+static void attached_to_the_end(struct session_board *session)
+{
+    assert_attached_once(session, 3);
 }
 
 static void assert_faults(void)
@@ -289,7 +300,8 @@ SHIM_TEST(attaches_and_injects, RULE, .check = attached_once)
 }
 
 /* The loader runs the constructor of the library that it loaded last first: that library's calls find no session. */
-SHIM_TEST(library_behind_it_may_call_early, RULE, .preload_after = "preload_early.so", .check = attached_once)
+SHIM_TEST(library_behind_it_may_call_early_and_late, RULE, .preload_after = "preload_early.so",
+          .check = attached_to_the_end)
 {
     assert_string_equal(getenv("PRELOAD_EARLY"), "ran");
     assert_faults();
@@ -370,6 +382,6 @@ SHIM_MAIN(TEST(without_a_session_nothing_is_done), TEST(missing_board_is_silent)
           TEST(empty_file_is_refused), TEST(zeroes_are_refused), TEST(noise_is_refused), TEST(folder_is_refused),
           TEST(unreadable_board_is_said), TEST(leaves_no_trace_in_the_process),
           TEST(closing_all_descriptors_changes_nothing), TEST(attaches_and_injects),
-          TEST(library_behind_it_may_call_early), TEST(allocator_behind_it_may_use_syscall),
+          TEST(library_behind_it_may_call_early_and_late), TEST(allocator_behind_it_may_use_syscall),
           TEST(allocator_before_it_may_use_syscall), TEST(library_may_make_accept_of_syscall),
           TEST(syscall_passes_other_numbers_on), TEST(syscall_works_without_a_session))
