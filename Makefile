@@ -233,33 +233,44 @@ BINDIR = $(PREFIX)/bin
 LIBDIR = $(PREFIX)/lib
 INCLUDEDIR = $(PREFIX)/include
 MANDIR = $(PREFIX)/share/man
+BASHDIR = $(PREFIX)/share/bash-completion/completions
+ZSHDIR = $(PREFIX)/share/zsh/site-functions
+OWNDIR = $(LIBDIR)/snag
 LISTENER_SO = libevconnlistener.so.1
 VERSION = $(shell sed -n 's/^\#define SNAG_VERSION "\(.*\)"/\1/p' inject/version.h)
-# $(call pc,FOLDER,NAME): installs FOLDER/NAME.pc.in with the places filled in.
-pc = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' $1/$2.pc.in \
-	> $(B)/$2.pc && install -D -m 644 $(B)/$2.pc $(DESTDIR)$(LIBDIR)/pkgconfig/$2.pc
-INSTALLED = $(BINDIR)/snag $(LIBDIR)/snag/libsnag.so $(LIBDIR)/snag/lesson-server $(LIBDIR)/snag/lesson-server-libevent \
-	$(LIBDIR)/libevconnlistener.so $(LIBDIR)/$(LISTENER_SO) \
-	$(LIBDIR)/$(LISTENER_SO).0.0 $(LIBDIR)/libevconnlistener.a $(LIBDIR)/pkgconfig/libevconnlistener.pc \
-	$(LIBDIR)/pkgconfig/libsnag.pc $(INCLUDEDIR)/evconnlistener.h $(MANDIR)/man3/evconnlistener.3
+MANUALS = $(wildcard inject/man/*.[1-8] shim/man/*.[1-8] listener/man/*.[1-8])
+
+# FILE:WHERE, both with a name: programs, libraries and data as they are installed, but for what is made on the way.
+INSTALL_PROGRAMS = $(B)/snag:$(BINDIR)/snag $(B)/libsnag.so:$(OWNDIR)/libsnag.so $(B)/lesson-server:$(OWNDIR)/lesson-server \
+	$(B)/lesson-server-libevent:$(OWNDIR)/lesson-server-libevent $(B)/libevconnlistener.so:$(LIBDIR)/$(LISTENER_SO).0.0
+INSTALL_DATA = $(B)/libevconnlistener.a:$(LIBDIR)/libevconnlistener.a listener/evconnlistener.h:$(INCLUDEDIR)/evconnlistener.h \
+	$(B)/libevconnlistener.pc:$(LIBDIR)/pkgconfig/libevconnlistener.pc $(B)/libsnag.pc:$(LIBDIR)/pkgconfig/libsnag.pc \
+	$(foreach page,$(MANUALS),$(page):$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page))) \
+	$(foreach file,$(wildcard inject/completion/snag.bash),$(file):$(BASHDIR)/snag) \
+	$(foreach file,$(wildcard inject/completion/_snag),$(file):$(ZSHDIR)/_snag)
+FOLDERS_FILE = $(OWNDIR)/folders
+installed = $(foreach pair,$(INSTALL_PROGRAMS) $(INSTALL_DATA),$(lastword $(subst :, ,$(pair)))) \
+	$(LIBDIR)/$(LISTENER_SO) $(LIBDIR)/libevconnlistener.so
+# $(call install_as,MODE,FILE:WHERE)
+install_as = install -D -m $1 $(firstword $(subst :, ,$2)) $(DESTDIR)$(lastword $(subst :, ,$2))
+define NEWLINE
+
+
+endef
 
 install: all
-	install -D -m 755 $(B)/snag $(DESTDIR)$(BINDIR)/snag
-	install -D -m 755 $(B)/libsnag.so $(DESTDIR)$(LIBDIR)/snag/libsnag.so
-	install -D -m 755 $(B)/lesson-server $(DESTDIR)$(LIBDIR)/snag/lesson-server
-	install -D -m 755 $(B)/lesson-server-libevent $(DESTDIR)$(LIBDIR)/snag/lesson-server-libevent
-	install -D -m 755 $(B)/libevconnlistener.so $(DESTDIR)$(LIBDIR)/$(LISTENER_SO).0.0
+	@mkdir -p $(B)
+	@for pc in listener/libevconnlistener shim/libsnag; do sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|' \
+		-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' $$pc.pc.in > $(B)/$${pc##*/}.pc || exit 1; done
+	scripts/folders add '$(DESTDIR)' $(FOLDERS_FILE) $(sort $(dir $(installed)))
+	$(foreach pair,$(INSTALL_PROGRAMS),$(call install_as,755,$(pair))$(NEWLINE)	)
+	$(foreach pair,$(INSTALL_DATA),$(call install_as,644,$(pair))$(NEWLINE)	)
 	ln -sf $(LISTENER_SO).0.0 $(DESTDIR)$(LIBDIR)/$(LISTENER_SO)
 	ln -sf $(LISTENER_SO) $(DESTDIR)$(LIBDIR)/libevconnlistener.so
-	install -D -m 644 $(B)/libevconnlistener.a $(DESTDIR)$(LIBDIR)/libevconnlistener.a
-	install -D -m 644 listener/evconnlistener.h $(DESTDIR)$(INCLUDEDIR)/evconnlistener.h
-	install -D -m 644 listener/man/evconnlistener.3 $(DESTDIR)$(MANDIR)/man3/evconnlistener.3
-	$(call pc,listener,libevconnlistener)
-	$(call pc,shim,libsnag)
 
 uninstall:
-	rm -f $(INSTALLED:%=$(DESTDIR)%)
-	[ ! -d $(DESTDIR)$(LIBDIR)/snag ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$(LIBDIR)/snag
+	rm -f $(installed:%=$(DESTDIR)%)
+	scripts/folders remove '$(DESTDIR)' $(FOLDERS_FILE)
 
 clean:
 	rm -rf $(BUILD)

@@ -64,8 +64,34 @@ test_uninstall_leaves_nothing() {
     mkdir -p stage/usr/lib/other
     echo mine >stage/usr/lib/libother.so
     make_it uninstall DESTDIR="$PWD/stage" PREFIX=/usr
-    expect_equal 'what is left' "$(find stage ! -type d)" stage/usr/lib/libother.so
-    [ ! -e stage/usr/lib/snag ] || fail 'our folder is left'
+    expect_equal 'what is left' "$(find stage | sort | tr '\n' ' ')" \
+        'stage stage/usr stage/usr/lib stage/usr/lib/libother.so stage/usr/lib/other '
+}
+
+# Folders that were there before stay, empty as they are; a second install changes nothing about that.
+test_uninstall_takes_no_folder_that_was_there() {
+    mkdir -p stage/usr/share/man stage/usr/bin
+    make_it install DESTDIR="$PWD/stage" PREFIX=/usr
+    make_it install DESTDIR="$PWD/stage" PREFIX=/usr
+    make_it uninstall DESTDIR="$PWD/stage" PREFIX=/usr
+    expect_equal 'what is left' "$(find stage | sort | tr '\n' ' ')" \
+        'stage stage/usr stage/usr/bin stage/usr/share stage/usr/share/man '
+}
+
+# Each manual page and each completion that there is, where man and the shells look for them.
+test_manuals_and_completions_are_installed() {
+    local page count=0
+    make_it install DESTDIR="$PWD/stage" PREFIX=/usr
+    for page in "$tests_root"/{inject,shim,listener}/man/*.[1-8]; do
+        [ -e "$page" ] || continue
+        cmp "$page" "stage/usr/share/man/man${page##*.}/${page##*/}" || fail "no ${page##*/}"
+        count=$((count + 1))
+    done
+    [ $count -ge 1 ] || fail 'no manual page was found'
+    [ ! -e "$tests_root/inject/completion/snag.bash" ] || [ -e stage/usr/share/bash-completion/completions/snag ] ||
+        fail 'no completion for bash'
+    [ ! -e "$tests_root/inject/completion/_snag" ] || [ -e stage/usr/share/zsh/site-functions/_snag ] ||
+        fail 'no completion for zsh'
 }
 
 test_library_names() {
