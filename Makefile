@@ -22,7 +22,7 @@ PREFIX ?= /usr/local
 # --- Sources, by product -----------------------------------------------------------------------------------------
 
 ENGINE_SRC = inject/engine/call.c inject/engine/board.c inject/engine/stack.c inject/engine/decide.c
-PLAN_SRC = inject/plan/plan.c inject/plan/plan_file.c inject/plan/parse.c inject/plan/parse_action.c \
+PLAN_SRC = inject/version.c inject/plan/plan.c inject/plan/plan_file.c inject/plan/parse.c inject/plan/parse_action.c \
 	inject/plan/parse_trigger.c inject/plan/parse_site.c inject/plan/parse_value.c inject/plan/parse_check.c inject/plan/diag.c \
 	inject/plan/names.c inject/plan/duration.c inject/plan/describe.c inject/plan/page.c \
 	inject/plan/check.c inject/plan/faults.c
@@ -300,6 +300,13 @@ FLAGS_NOW := $(CC) $(CFLAGS) $(CPPFLAGS) $(SNAG_CFLAGS) $(SAN_FLAGS) $(LDFLAGS)
 $(B)/flags: FORCE
 	@mkdir -p $(@D); echo '$(FLAGS_NOW)' | cmp -s - $@ || echo '$(FLAGS_NOW)' > $@
 FORCE:
+
+# What the tree is at, for snag --version; asked when a recipe needs it.  A package says it itself: make COMMIT=...
+COMMIT = $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)
+$(B)/commit: FORCE
+	@mkdir -p $(@D); commit='$(COMMIT)'; echo "$$commit" | cmp -s - $@ || echo "$$commit" > $@
+$(B)/obj/inject/version.o: $(B)/commit
+$(B)/obj/inject/version.o: CPPFLAGS += -DSNAG_COMMIT='"$(shell cat $(B)/commit)"'
 
 COMPILE = $(CC) $(SNAG_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP
 

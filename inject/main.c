@@ -3,6 +3,8 @@
  *
  * Where things are:
  *
+ *     version.[ch]                  what --version says
+ *
  *     engine/call.[ch], calls.def   the calls that can fail, as tables
  *     engine/rule.h, event.h        what is on the board: a rule, a record;  ticks.h  the counter that stamps it
  *     engine/stack.[ch]             call sites on the board: modules, stacks, where functions are
@@ -150,7 +152,7 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return help(stdout);
     if (strcmp(argv[1], "--version") == 0) {
-        puts("snag " SNAG_VERSION);
+        fputs(snag_version, stdout);
         return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
     }
     for (size_t i = 0; i < SUBCOMMANDS; i++)

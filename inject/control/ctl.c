@@ -503,7 +503,7 @@ int cmd_ctl(int argc, char **argv)
         if (option == OPTION_HELP)
             return show(help_text);
         if (option == OPTION_VERSION)
-            return show("snag " SNAG_VERSION "\n");
+            return show(snag_version);
         if (option != OPTION_JSON && option != OPTION_ALL)
             return unknown_option(argv[optind - 1]);
         order.json |= option == OPTION_JSON;

@@ -463,7 +463,7 @@ static int read_arguments(struct reading *reading, int argc, char **argv)
         if (option == OPTION_HELP)
             return show(help_text);
         if (option == OPTION_VERSION)
-            return show("snag " SNAG_VERSION "\n");
+            return show(snag_version);
         if (option == '?' || option == ':' || option == OPTION_SERVER)
             return unknown_option(argv[at], optopt, option);
         int result = read_option(reading, option, index, optarg);

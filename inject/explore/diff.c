@@ -113,7 +113,7 @@ int cmd_diff(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--help") == 0)
         return show(help_text);
     if (argc > 1 && strcmp(argv[1], "--version") == 0)
-        return show("snag " SNAG_VERSION "\n");
+        return show(snag_version);
     if (argc != 3 || argv[1][0] == '-' || argv[2][0] == '-') {
         say_error("expected two folders of snag explore: snag diff OLD NEW");
         return EXIT_SNAG;

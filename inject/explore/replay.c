@@ -295,7 +295,7 @@ static int read_arguments(struct replay *replay, int argc, char **argv)
         if (option == OPTION_HELP)
             return show(help_text);
         if (option == OPTION_VERSION)
-            return show("snag " SNAG_VERSION "\n");
+            return show(snag_version);
         if (option == OPTION_MINIMISE) {
             replay->minimise = true;
             continue;

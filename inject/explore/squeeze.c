@@ -494,7 +494,7 @@ int cmd_squeeze(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--help") == 0)
         return show(help_text);
     if (argc > 1 && strcmp(argv[1], "--version") == 0)
-        return show("snag " SNAG_VERSION "\n");
+        return show(snag_version);
     struct squeeze *squeeze = calloc(1, sizeof *squeeze);
     if (squeeze == NULL) {
         say_error("no memory");

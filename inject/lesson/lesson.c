@@ -135,7 +135,7 @@ static int read_option(struct asked *asked, int option, const char *value)
         fputs(help_text, stdout);
         return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
     case 'V':
-        puts("snag " SNAG_VERSION);
+        fputs(snag_version, stdout);
         return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
     default:
         fputs("see snag lesson --help\n", stderr);

@@ -64,7 +64,7 @@ static int check_option(struct check *check, int option, const char *value)
         check->strace_counts = true;
         return 0;
     default:
-        check->shown = option == 'h' ? usage : "snag " SNAG_VERSION "\n";
+        check->shown = option == 'h' ? usage : snag_version;
         return 0;
     }
 }

@@ -168,7 +168,7 @@ static int faults_options(int argc, char **argv, const char **shown)
             fprintf(stderr, "snag: faults: unknown option '%s'\n%s", argv[optind - 1], hint);
             return -1;
         }
-        *shown = option == 'h' ? usage : "snag " SNAG_VERSION "\n";
+        *shown = option == 'h' ? usage : snag_version;
     }
     if (argc - optind > 1 && *shown == NULL) {
         fprintf(stderr, "snag: faults: one call at a time\n%s", hint);

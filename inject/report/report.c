@@ -213,7 +213,7 @@ int cmd_report(int argc, char **argv)
         if (option == OPTION_HELP)
             return show(help_text);
         if (option == OPTION_VERSION)
-            return show("snag " SNAG_VERSION "\n");
+            return show(snag_version);
         if (option == ':') {
             say_error("%s needs a value", argv[at]);
             return EXIT_SNAG;

@@ -421,7 +421,7 @@ static int read_all(struct reading *reading, int argc, char **argv)
             return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
         }
         if (option == OPTION_VERSION) {
-            puts("snag " SNAG_VERSION);
+            fputs(snag_version, stdout);
             return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
         }
         if (option == OPTION_FORMAT ? !reading->out->standalone : reading->out->standalone && concerns_server(option)) {

@@ -89,7 +89,7 @@ test_help() {
     expect_has out 'usage: snag faults [CALL]'
     run "$SNAG" faults --version
     expect_status 0
-    expect_match out '^snag [0-9.]+$'
+    expect_match out '^snag [0-9.]+ \(commit .+\)$'
 }
 
 test_full_disk_is_noticed() {

@@ -7,7 +7,10 @@ TINY=$(program tiny)
 
 test_version_and_help() {
     run "$SNAG" --version
-    expect_lines out <<<'snag 0.1.0'
+    expect_match out '^snag 0\.1\.0 \(commit ([0-9a-f]{12}(-dirty)?|unknown)\)$'
+    cp out whole
+    run "$SNAG" run --version
+    expect_lines out <whole
     run "$SNAG" run --help
     expect_status 0
     expect_has out 'usage: snag run'
