@@ -184,13 +184,23 @@ SHIM_TEST(folder_is_refused, RULE, .arrange = folder, .check = folder_check)
 /* Root may open anything, so the program is started as somebody else by a body that has no session itself. */
 static void unreadable(struct session_board *session)
 {
+    char command[600], copy[] = "/tmp/libsnag.XXXXXX", path[512];
+    int fd = mkstemp(copy);
+    assert_true(fd >= 0 && close(fd) == 0);
+    shim_path("libsnag.so", path, sizeof path);
+    snprintf(command, sizeof command, "cp '%s' %s", path, copy);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(chmod(copy, 0755), 0);
     assert_int_equal(chmod(session->path, 0), 0);
     setenv("TEST_BOARD", session->path, 1);
+    setenv("TEST_SHIM", copy, 1); /* the build may be in a folder that is ours alone */
 }
 
 static void unreadable_check(struct session_board *session)
 {
+    assert_int_equal(unlink(getenv("TEST_SHIM")), 0);
     unsetenv("TEST_BOARD");
+    unsetenv("TEST_SHIM");
     assert_said(session, "no permission");
 }
 
@@ -199,6 +209,7 @@ SHIM_TEST(unreadable_board_is_said, RULE, .no_session = true, .arrange = unreada
     pid_t pid = fork();
     if (pid == 0) {
         setenv("SNAG_BOARD", getenv("TEST_BOARD"), 1);
+        setenv("LD_PRELOAD", getenv("TEST_SHIM"), 1);
         if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
             _exit(1);
         execl("/bin/sh", "sh", "-c", "exit 7", (char *)NULL);
