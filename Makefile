@@ -148,7 +148,7 @@ SNAG_PKGS = $(EVENT_PKGS) openssl jansson libseccomp
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests demo lessons check check-pages gauntlet fuzz suites bench bench-listener lint format sources install uninstall deb check-deb clean help FORCE
+.PHONY: all tests demo lessons check check-pages gauntlet fuzz suites bench bench-listener lint format sources install uninstall deb check-deb tarball check-tarball clean help FORCE
 
 LESSON_SERVERS = $(B)/lesson-server $(B)/lesson-server-libevent
 PRODUCTS = $(B)/snag $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo \
@@ -280,6 +280,16 @@ check-deb: deb
 	@scripts/deps roots
 	@BUILD_DIR=$(BUILD) scripts/check-deb
 
+tarball:
+	@scripts/deps build
+	$(again) $(B)/static/snag $(B)/libsnag.so
+	@BUILD_DIR=$(BUILD) scripts/tarball
+
+check-tarball: tarball
+	@scripts/deps roots minimal
+	$(again) $(B)/tests/tiny
+	@BUILD_DIR=$(BUILD) scripts/check-tarball
+
 clean:
 	rm -rf $(BUILD)
 
@@ -296,6 +306,7 @@ help:
 	@echo 'make lint       clang-format, clang-tidy, cppcheck;   make format   lays the sources out'
 	@echo 'make install    into $$(DESTDIR)$(PREFIX): snag, the libraries, the header, the manual page;   make uninstall'
 	@echo 'make deb        Debian packages, into $$(BUILD)/deb/;   make check-deb  tries them in a clean root (needs root)'
+	@echo 'make tarball    one archive for other systems, into $$(BUILD)/tarball/;   make check-tarball  tries it in some (needs root)'
 	@echo 'make clean      remove $(BUILD)/'
 	@echo 'SAN=1 (ASan, UBSan), SAN=thread (TSan), V=1 (show the commands), BUILD=DIR'
 
@@ -355,6 +366,13 @@ $(B)/obj/inject/lesson/embed.o: $(LESSON_FILES)
 $(B)/snag: $(call objects,$(SNAG_SRC)) $(B)/libevconnlistener.a
 	$(call say,LD,$@)
 	$(Q)$(link) -o $@ $^ $(call pkg,libs,$(SNAG_PKGS)) $(SITES_LIBS) $(LDLIBS)
+
+# The same without a library of the system, for the archive that goes into other people's: what the linker then says of
+# functions that want to load one at run time (getpwuid_r for a name in a list, libcrypto's modules) is true and no harm.
+$(B)/static/snag: $(call objects,$(SNAG_SRC)) $(B)/libevconnlistener.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(link) -static -o $@ $^ $$($(PKG_CONFIG) --static --libs $(SNAG_PKGS) libdw libelf) -liberty 2> $@.log || { cat $@.log; exit 1; }
 
 # The shim exports the names of calls.def and of shim/exports.def, and needs libc alone: glibc's libdl.so.2 is a part of it
 # (shim/loader.h).
