@@ -54,7 +54,8 @@ EXPLORE_SRC = inject/explore/explore.c inject/explore/config.c inject/explore/ca
 CAMPAIGN_SRC = inject/report/campaign.c inject/report/matrix.c inject/report/terminal.c inject/report/junit.c \
 	inject/report/markdown.c inject/report/html.c inject/report/html_style.c inject/report/html_timeline.c inject/report/html_stack.c \
 	inject/report/escape.c
-SNAG_SRC = inject/main.c $(RUN_SRC) $(CONTROL_SRC) $(EXPLORE_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(CAMPAIGN_SRC) \
+HELP_SRC = inject/help/help.c inject/completion/completion.c inject/completion/values.c inject/completion/rule.c
+SNAG_SRC = inject/main.c $(HELP_SRC) $(RUN_SRC) $(CONTROL_SRC) $(EXPLORE_SRC) $(SITES_SRC) $(TRACE_SRC) $(REPORT_SRC) $(CAMPAIGN_SRC) \
 	$(LESSON_SRC) $(PLAN_SRC) $(ENGINE_SRC)
 
 SHIM_SRC = shim/arch.S shim/loader.c shim/real.c shim/session.c shim/record.c shim/site.c shim/unwind.c shim/module.c shim/fds.c \
@@ -111,7 +112,7 @@ LIBS_tiny_static = -static
 LIBS_tiny_asan = -fsanitize=address
 
 # Shell tests: each file is run in a process of its own by tests/run.
-CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh \
+CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh tests/cli/manual_test.sh tests/cli/completion_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
 	tests/cli/run_client_test.sh tests/cli/seccomp_test.sh tests/cli/both_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/ctl_test.sh tests/cli/session_test.sh tests/cli/explore_test.sh \
 	tests/cli/squeeze_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh tests/cli/callsites_test.sh \
@@ -362,6 +363,25 @@ pic_objects = $(patsubst %,$(B)/pic/%.o,$(basename $1))
 link = $(CC) $(SAN_LINK) $(SNAG_LDFLAGS) $(CFLAGS) $(LDFLAGS)
 
 $(B)/obj/inject/lesson/embed.o: $(LESSON_FILES)
+
+# The topics of `snag help`: a page, and the section of it if it is not all (inject/help/help.c).
+HELP_plan = inject/man/snag-plan.5
+HELP_verdicts = inject/man/snag.1 VERDICTS
+HELP_status = inject/man/snag.1 EXIT STATUS
+HELP_environment = inject/man/snag.1 ENVIRONMENT
+HELP_files = inject/man/snag.1 FILES
+HELP_examples = inject/man/snag.1 EXAMPLES
+HELP_manual = inject/man/snag.1
+HELP_shim = shim/man/libsnag.7
+HELP_TEXTS = $(patsubst %,$(B)/help/%.txt,plan verdicts status environment files examples manual shim)
+$(HELP_TEXTS): $(B)/help/%.txt: inject/help/text.awk inject/man/snag.1 inject/man/snag-plan.5 shim/man/libsnag.7
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)awk -v section='$(wordlist 2,9,$(HELP_$*))' -f inject/help/text.awk $(firstword $(HELP_$*)) > $@
+$(B)/obj/inject/help/help.o: CPPFLAGS += -DHELP_TEXTS='"$(B)/help/"'
+$(B)/obj/inject/help/help.o: $(HELP_TEXTS)
+$(B)/obj/inject/completion/completion.o: inject/completion/snag.bash inject/completion/_snag
+
 # With our own listener for the control socket.
 $(B)/snag: $(call objects,$(SNAG_SRC)) $(B)/libevconnlistener.a
 	$(call say,LD,$@)

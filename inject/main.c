@@ -83,38 +83,45 @@
  *     lesson/cells.c, lanes.c       a step in words; lanes in the terminal
  *     lesson/page.c, exercise.c     the page (its script and style are in page/); --exercise
  *     lesson/server/                the servers of the lessons: server.h is their map
+ *
+ *     help/help.c, text.awk         `snag help TOPIC`: parts of the manual pages (man/), made plain text by text.awk
+ *     completion/completion.c       what the shells ask when Tab is pressed (snag.bash, _snag):
+ *           values.c, rule.c        values of options; how a rule can go on
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "completion/completion.h"
 #include "control/ctl.h"
 #include "explore/explore.h"
 #include "explore/squeeze.h"
+#include "help/help.h"
 #include "lesson/lesson.h"
 #include "plan/names.h"
 #include "plan/plan.h"
 #include "report/report.h"
+#include "run/options.h"
 #include "run/run.h"
 #include "run/say.h"
+#include "subcommand.h"
 #include "version.h"
 
-static const struct subcommand {
-    const char *name;
-    const char *help;
-    int (*run)(int argc, char **argv);
-} subcommands[] = {
-    {"run", "start a server under a fault plan, and say what it did", cmd_run},
-    {"explore", "try every fault at every call, with a verdict for each", cmd_explore},
-    {"replay", "try a case of an exploration again", cmd_replay},
-    {"diff", "compare two explorations", cmd_diff},
-    {"squeeze", "take the free descriptors of a running server away for a while", cmd_squeeze},
-    {"trace", "start a server, and print its calls as they happen", cmd_trace},
-    {"ctl", "change the plan of a server that runs under snag, and look at it", cmd_ctl},
-    {"session", "begin a session that a server started elsewhere can join", cmd_session},
-    {"report", "sum up a trace: rules, calls, the life of each socket", cmd_report},
-    {"lesson", "show what happens inside a listener, step by step", cmd_lesson},
-    {"check", "say in words what a plan will do", cmd_check},
-    {"faults", "list what can fail, and what happens then", cmd_faults},
+static const struct subcommand subcommands[] = {
+    {"run", "start a server under a fault plan, and say what it did", cmd_run, run_options, "e:o:qv", run_takes},
+    {"explore", "try every fault at every call, with a verdict for each", cmd_explore, explore_options, "o:j:qv",
+     explore_takes},
+    {"replay", "try a case of an exploration again", cmd_replay, replay_options, "o:", NULL},
+    {"diff", "compare two explorations", cmd_diff, diff_options, "", NULL},
+    {"squeeze", "take the free descriptors of a running server away for a while", cmd_squeeze, squeeze_options, "",
+     NULL},
+    {"trace", "start a server, and print its calls as they happen", cmd_trace, run_options, "e:o:qvk", run_takes},
+    {"ctl", "change the plan of a server that runs under snag, and look at it", cmd_ctl, ctl_options, "", NULL},
+    {"session", "begin a session that a server started elsewhere can join", cmd_session, run_options, "e:o:qv",
+     run_takes},
+    {"report", "sum up a trace: rules, calls, the life of each socket", cmd_report, report_options, "", NULL},
+    {"lesson", "show what happens inside a listener, step by step", cmd_lesson, lesson_options, "o:", NULL},
+    {"check", "say in words what a plan will do", cmd_check, check_options, "e:h", NULL},
+    {"faults", "list what can fail, and what happens then", cmd_faults, faults_options, "h", NULL},
 };
 
 enum { SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };
@@ -126,10 +133,36 @@ static int help(FILE *out)
           out);
     for (size_t i = 0; i < SUBCOMMANDS; i++)
         fprintf(out, "  snag %-8s %s\n", subcommands[i].name, subcommands[i].help);
+    fputs("\n  snag completion bash|zsh   the shell's completion, to be sourced\n\n", out);
+    help_list(out);
     fputs("\nsnag SUBCOMMAND --help says more; snag --version says which one this is.  For example:\n"
           "  snag run -e accept4:error=EMFILE:when=1..50 --connect -- redis-server --port 7391\n",
           out);
     return fflush(out) == 0 && out == stdout ? 0 : EXIT_SNAG;
+}
+
+/* `snag help NAME`: a subcommand's --help, or a topic. */
+static int help_on(char *name)
+{
+    static char option[] = "--help";
+    const char *text = help_text(name);
+    struct nearest nearest = nearest_to(name, strlen(name));
+    for (size_t i = 0; i < SUBCOMMANDS; i++) {
+        if (strcmp(name, subcommands[i].name) == 0)
+            return subcommands[i].run(2, (char *[]){name, option, NULL});
+        nearest_offer(&nearest, subcommands[i].name);
+    }
+    for (size_t i = 0; help_topic(i) != NULL; i++)
+        nearest_offer(&nearest, help_topic(i));
+    if (text != NULL) {
+        fputs(text, stdout);
+        return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
+    }
+    if (nearest.best != NULL)
+        say_error("no help on '%s'; did you mean %s?", name, nearest.best);
+    else
+        say_error("no help on '%s'; snag help lists what there is", name);
+    return EXIT_SNAG;
 }
 
 static int unknown(const char *name)
@@ -149,6 +182,10 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         return help(stderr);
+    if (strcmp(argv[1], "help") == 0 && argc > 2)
+        return help_on(argv[2]);
+    if (strcmp(argv[1], "completion") == 0)
+        return completion_run(subcommands, SUBCOMMANDS, argc - 1, argv + 1);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return help(stdout);
     if (strcmp(argv[1], "--version") == 0) {

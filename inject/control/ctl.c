@@ -46,7 +46,7 @@ static const char help_text[] =
 
 enum { OPTION_JSON = 256, OPTION_ALL, OPTION_HELP, OPTION_VERSION };
 
-static const struct option long_options[] = {
+const struct option ctl_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"all", no_argument, NULL, OPTION_ALL},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -227,6 +227,11 @@ static const struct command *command_of(const char *name)
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
     return NULL;
+}
+
+const char *ctl_command(size_t i)
+{
+    return i < COMMANDS ? commands[i].name : NULL;
 }
 
 bool ctl_is_command(const char *name)
@@ -441,7 +446,7 @@ int ctl_stop(const char *session)
 static int unknown_option(const char *argument)
 {
     struct nearest nearest = nearest_to(argument + 2, strlen(argument) > 2 ? strcspn(argument + 2, "=") : 0);
-    for (const struct option *option = long_options; option->name != NULL; option++)
+    for (const struct option *option = ctl_options; option->name != NULL; option++)
         nearest_offer(&nearest, option->name);
     if (nearest.best != NULL)
         say_error("unknown option %s; did you mean --%s?", argument, nearest.best);
@@ -497,7 +502,7 @@ int cmd_ctl(int argc, char **argv)
     opterr = 0;
     optind = 0;
     for (;;) {
-        option = getopt_long(argc, argv, "", long_options, NULL); /* options may stand anywhere */
+        option = getopt_long(argc, argv, "", ctl_options, NULL); /* options may stand anywhere */
         if (option == -1)
             break;
         if (option == OPTION_HELP)

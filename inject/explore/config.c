@@ -102,7 +102,7 @@ enum {
     OPTION_VERSION,
 };
 
-static const struct option long_options[] = {
+const struct option explore_options[] = {
     {"listen", required_argument, NULL, OPTION_LISTEN},
     {"quick", no_argument, NULL, OPTION_QUICK},
     {"all", no_argument, NULL, OPTION_ALL},
@@ -148,6 +148,12 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
 };
+
+bool explore_takes(const char *subcommand, int option)
+{
+    (void)subcommand;
+    return option != OPTION_SERVER;
+}
 
 /* What is passed on. */
 struct passing {
@@ -382,13 +388,13 @@ static int read_choice(struct reading *reading, int option, const char *value)
     }
 }
 
-/* Reads the option at INDEX of long_options, or a short one.  Returns -1 to go on, else the exit status. */
+/* Reads the option at INDEX of explore_options, or a short one.  Returns -1 to go on, else the exit status. */
 static int read_option(struct reading *reading, int option, int index, const char *value)
 {
     struct config *out = reading->out;
     switch (option) {
     case OPTION_PASSED:
-        return pass_option(reading, long_options[index].name, value);
+        return pass_option(reading, explore_options[index].name, value);
     case OPTION_LISTEN:
         out->listen = value;
         return -1;
@@ -430,7 +436,7 @@ static int read_option(struct reading *reading, int option, int index, const cha
 static int unknown_option(const char *argument, int short_option, int problem)
 {
     struct nearest nearest = nearest_to(argument + 2, strlen(argument) > 2 ? strcspn(argument + 2, "=") : 0);
-    for (const struct option *option = long_options; option->name != NULL; option++)
+    for (const struct option *option = explore_options; option->name != NULL; option++)
         nearest_offer(&nearest, option->name);
     if (problem == ':')
         say_error("%s needs a value", argument);
@@ -457,7 +463,7 @@ static int read_arguments(struct reading *reading, int argc, char **argv)
     optind = 0;
     for (;;) {
         int index = -1, at = optind ? optind : 1;
-        int option = getopt_long(argc, argv, "+:o:j:qv", long_options, &index);
+        int option = getopt_long(argc, argv, "+:o:j:qv", explore_options, &index);
         if (option == -1)
             return -1;
         if (option == OPTION_HELP)
@@ -522,7 +528,7 @@ static int read_server_line(struct reading *reading, int number, const char *val
 
 static const struct option *find_option(const char *name, size_t length)
 {
-    for (const struct option *option = long_options; option->name != NULL; option++)
+    for (const struct option *option = explore_options; option->name != NULL; option++)
         if (strlen(option->name) == length && memcmp(option->name, name, length) == 0)
             return option;
     return NULL;
@@ -555,7 +561,7 @@ static int read_line(struct reading *reading, int number, char *line, char **kee
     *keep = strdup(value); /* the options keep pointers to their values, to the end of the program */
     if (*keep == NULL)
         return fail_line(number, strerror(ENOMEM), NULL);
-    return read_option(reading, option->val, (int)(option - long_options), *value != '\0' ? *keep : NULL);
+    return read_option(reading, option->val, (int)(option - explore_options), *value != '\0' ? *keep : NULL);
 }
 
 static int read_conf(struct reading *reading)

@@ -100,6 +100,12 @@ static int print_changes(const struct verdicts *old, const struct verdicts *now)
     return graver > 0 ? 1 : 0;
 }
 
+const struct option diff_options[] = {
+    {"help", no_argument, NULL, 0},
+    {"version", no_argument, NULL, 0},
+    {NULL, 0, NULL, 0},
+};
+
 static int show(const char *text)
 {
     fputs(text, stdout);

@@ -12,6 +12,7 @@
 #ifndef SNAG_EXPLORE_H
 #define SNAG_EXPLORE_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -79,6 +80,12 @@ int campaign_run(struct config *config);
 struct measures;
 int campaign_try(struct config *config, const struct fault_case *item, enum trial_aim aim, bool isolated,
                  const char *folder, struct measures *out);
+
+/* Their long options. */
+extern const struct option explore_options[], replay_options[], diff_options[];
+
+/* Whether OPTION is for the command line of `snag explore`, and not for ./snag.conf alone. */
+bool explore_takes(const char *subcommand, int option);
 
 /* The subcommands.  ARGV[0] is the name.  Return the exit status. */
 int cmd_explore(int argc, char **argv);

@@ -34,7 +34,7 @@ static const char help_text[] =
 
 enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_MINIMISE };
 
-static const struct option long_options[] = {
+const struct option replay_options[] = {
     {"minimise", no_argument, NULL, OPTION_MINIMISE},
     {"output", required_argument, NULL, 'o'},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -291,7 +291,7 @@ static int read_arguments(struct replay *replay, int argc, char **argv)
     int option;
     opterr = 0;
     optind = 0;
-    while ((option = getopt_long(argc, argv, "+:o:", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "+:o:", replay_options, NULL)) != -1) {
         if (option == OPTION_HELP)
             return show(help_text);
         if (option == OPTION_VERSION)

@@ -403,15 +403,21 @@ static int squeeze_it(struct squeeze *squeeze)
 
 /* --- Its command line -------------------------------------------------------------------------------------------- */
 
-static const char *const passed[] = {"--for", "--http", "--send", "--expect", "--listen", "--grace", "--patience"};
+const struct option squeeze_options[] = {
+    {"for", required_argument, NULL, 0},      {"http", required_argument, NULL, 0},
+    {"send", required_argument, NULL, 0},     {"expect", required_argument, NULL, 0},
+    {"listen", required_argument, NULL, 0},   {"grace", required_argument, NULL, 0},
+    {"patience", required_argument, NULL, 0}, {"help", no_argument, NULL, 0},
+    {"version", no_argument, NULL, 0},        {NULL, 0, NULL, 0},
+};
 
 /* Whether WORD is an option of this subcommand.  OWN_VALUE: its value is in the same word (--for=2s). */
 static bool is_passed(const char *word, bool *own_value)
 {
     size_t length = strcspn(word, "=");
     *own_value = word[length] == '=';
-    for (size_t i = 0; i < sizeof passed / sizeof passed[0]; i++)
-        if (strlen(passed[i]) == length && strncmp(word, passed[i], length) == 0)
+    for (const struct option *option = squeeze_options; option->name != NULL && strncmp(word, "--", 2) == 0; option++)
+        if (option->has_arg && strlen(option->name) == length - 2 && strncmp(word + 2, option->name, length - 2) == 0)
             return true;
     return false;
 }

@@ -35,6 +35,7 @@ static const char help_text[] =
     "      --exercise        ask first what will happen\n"
     "      --lang LANG       en or zh (as LANG says)\n"
     "  -o, --output FILE     the steps as JSON Lines, too\n"
+    "      --help, --version\n"
     "\n"
     "Another server:\n"
     "      --with libevent   the system's libevent instead of our listener: it tells nothing of its rounds\n"
@@ -57,7 +58,7 @@ enum {
     OPTION_CHECK
 };
 
-static const struct option long_options[] = {
+const struct option lesson_options[] = {
     {"html", required_argument, NULL, OPTION_HTML},
     {"all", required_argument, NULL, OPTION_ALL},
     {"step", no_argument, NULL, OPTION_STEP},
@@ -183,7 +184,7 @@ static int read_arguments(struct asked *asked, int argc, char **argv)
     int option, status = -1;
     optind = 0;
     opterr = 1;
-    while (status == -1 && (option = getopt_long(argc, argv, "o:", long_options, NULL)) != -1)
+    while (status == -1 && (option = getopt_long(argc, argv, "o:", lesson_options, NULL)) != -1)
         status = read_option(asked, option, optarg);
     if (status != -1)
         return status;

@@ -27,6 +27,16 @@ static const char hint[] = "snag: `snag check --help` says how it is used\n";
 
 enum { OPTION_PLAN = 256, OPTION_SEED, OPTION_STRACE_COUNTS, OPTION_VERSION };
 
+const struct option check_options[] = {
+    {"inject", required_argument, NULL, 'e'},
+    {"plan", required_argument, NULL, OPTION_PLAN},
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"strace-counts", no_argument, NULL, OPTION_STRACE_COUNTS},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
 struct check {
     struct plan *plan;
     bool strace_counts;
@@ -70,19 +80,12 @@ static int check_option(struct check *check, int option, const char *value)
 }
 
 /* Takes all options: every mistake is said, not the first alone. */
-static void check_options(struct check *check, int argc, char **argv)
+static void take_options(struct check *check, int argc, char **argv)
 {
-    static const struct option options[] = {{"inject", required_argument, NULL, 'e'},
-                                            {"plan", required_argument, NULL, OPTION_PLAN},
-                                            {"seed", required_argument, NULL, OPTION_SEED},
-                                            {"strace-counts", no_argument, NULL, OPTION_STRACE_COUNTS},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, OPTION_VERSION},
-                                            {NULL, 0, NULL, 0}};
     int option;
     optind = 0; /* getopt starts again: the command line before the subcommand may have used it */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":e:h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":e:h", check_options, NULL)) != -1) {
         if (option != '?' && option != ':') {
             check->bad |= check_option(check, option, optarg) < 0;
             continue;
@@ -95,7 +98,7 @@ static void check_options(struct check *check, int argc, char **argv)
 
 static int check_arguments(struct check *check, int argc, char **argv)
 {
-    check_options(check, argc, argv);
+    take_options(check, argc, argv);
     if (check->shown || check->bad)
         return check->shown ? 0 : -1;
     if (optind < argc) {

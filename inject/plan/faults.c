@@ -17,7 +17,8 @@ static const char usage[] =
     "Without a call, lists the calls that snag can make fail, and their errnos.  With one, says for each\n"
     "errno what causes it, what becomes of a pending connection, and how long it can last.\n"
     "\n"
-    "  -h, --help          this text\n";
+    "  -h, --help          this text\n"
+    "      --version       the version of snag\n";
 
 static const char hint[] = "snag: `snag faults --help` says how it is used\n";
 
@@ -155,15 +156,19 @@ static enum call call_find(const char *name)
     return CALL_NONE;
 }
 
+const struct option faults_options[] = {
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},
+    {NULL, 0, NULL, 0},
+};
+
 /* Takes the options.  Returns 0 with *SHOWN set if a text is wanted instead; -1 after saying what is wrong. */
-static int faults_options(int argc, char **argv, const char **shown)
+static int take_options(int argc, char **argv, const char **shown)
 {
-    static const struct option options[] = {
-        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
     int option;
     optind = 0; /* getopt starts again: the command line before the subcommand may have used it */
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "h", faults_options, NULL)) != -1) {
         if (option == '?') {
             fprintf(stderr, "snag: faults: unknown option '%s'\n%s", argv[optind - 1], hint);
             return -1;
@@ -182,7 +187,7 @@ int cmd_faults(int argc, char **argv)
     const char *shown = NULL;
     enum call call = CALL_NONE;
     struct page page;
-    if (faults_options(argc, argv, &shown) < 0)
+    if (take_options(argc, argv, &shown) < 0)
         return STATUS_FAILED;
     if (shown)
         return page_print(shown);

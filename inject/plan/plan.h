@@ -19,6 +19,7 @@
 #ifndef SNAG_PLAN_H
 #define SNAG_PLAN_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -89,6 +90,9 @@ int plan_compile(const struct plan *plan, bool strace_counts, struct rule_set *o
 
 /* Prints what rule I will do to OUT: plain sentences on one line, and a newline. */
 void plan_describe(const struct plan *plan, size_t i, FILE *out);
+
+/* Their long options. */
+extern const struct option check_options[], faults_options[];
 
 /* The subcommands `snag check` and `snag faults`; argv[0] is the subcommand's name.  Return the exit status. */
 int cmd_check(int argc, char **argv);

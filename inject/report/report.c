@@ -31,7 +31,7 @@ static const char help_text[] =
 
 enum { OPTION_JSON = 256, OPTION_MARKDOWN, OPTION_JUNIT, OPTION_HTML, OPTION_FAIL_ON, OPTION_HELP, OPTION_VERSION };
 
-static const struct option long_options[] = {
+const struct option report_options[] = {
     {"json", no_argument, NULL, OPTION_JSON},
     {"markdown", no_argument, NULL, OPTION_MARKDOWN},
     {"junit", no_argument, NULL, OPTION_JUNIT},
@@ -137,7 +137,7 @@ static int report_on(const char *path, bool as_json)
 static int unknown_option(const char *argument)
 {
     struct nearest nearest = nearest_to(argument + 2, strlen(argument) > 2 ? strcspn(argument + 2, "=") : 0);
-    for (const struct option *option = long_options; option->name != NULL; option++)
+    for (const struct option *option = report_options; option->name != NULL; option++)
         nearest_offer(&nearest, option->name);
     if (nearest.best != NULL)
         say_error("unknown option %s; did you mean --%s?", argument, nearest.best);
@@ -207,7 +207,7 @@ int cmd_report(int argc, char **argv)
     optind = 0;
     while (result == -1) {
         int at = optind ? optind : 1;
-        option = getopt_long(argc, argv, "+:", long_options, NULL);
+        option = getopt_long(argc, argv, "+:", report_options, NULL);
         if (option == -1)
             return report_on_all(&wish, argv + optind, argc - optind);
         if (option == OPTION_HELP)

@@ -10,6 +10,7 @@
 #ifndef SNAG_REPORT_H
 #define SNAG_REPORT_H
 
+#include <getopt.h>
 #include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,6 +34,9 @@ void report_text(const struct report *report, FILE *out);
 
 /* Returns REPORT as an object; NULL without memory. */
 json_t *report_json(const struct report *report);
+
+/* Its long options. */
+extern const struct option report_options[];
 
 /* ARGV[0] is "report".  Returns the exit status. */
 int cmd_report(int argc, char **argv);

@@ -132,7 +132,7 @@ enum {
     OPTION_VERSION,
 };
 
-static const struct option long_options[] = {
+const struct option run_options[] = {
     {"plan", required_argument, NULL, OPTION_PLAN},
     {"seed", required_argument, NULL, OPTION_SEED},
     {"strace-counts", no_argument, NULL, OPTION_STRACE_COUNTS},
@@ -272,6 +272,17 @@ static bool concerns_server(int option)
     return (option >= OPTION_CLIENT && option <= OPTION_BACKEND) || option == 'k';
 }
 
+bool run_takes(const char *subcommand, int option)
+{
+    bool trace = strcmp(subcommand, "trace") == 0,
+         standalone = strcmp(subcommand, "session") == 0 || strcmp(subcommand, "start") == 0;
+    if (option == OPTION_FORMAT)
+        return standalone;
+    if (option == OPTION_SITES)
+        return !standalone; /* which always has them */
+    return option == 'k' ? trace : !(standalone && concerns_server(option));
+}
+
 static int set_ask(struct reading *reading, enum ask ask)
 {
     struct options *out = reading->out;
@@ -393,7 +404,7 @@ static int unknown_option(const struct reading *reading, const char *argument, i
         return EXIT_SNAG;
     }
     struct nearest nearest = nearest_to(argument + 2, strcspn(argument + 2, "="));
-    for (const struct option *option = long_options; option->name != NULL; option++)
+    for (const struct option *option = run_options; option->name != NULL; option++)
         nearest_offer(&nearest, option->name);
     if (short_option != 0)
         say_error("%s takes no value", argument);
@@ -411,7 +422,7 @@ static int read_all(struct reading *reading, int argc, char **argv)
     optind = 0; /* the subcommand's arguments, from their start */
     for (;;) {
         int at = optind ? optind : 1;
-        option = getopt_long(argc, argv, reading->out->live ? "+:e:o:qvk" : "+:e:o:qv", long_options, NULL);
+        option = getopt_long(argc, argv, reading->out->live ? "+:e:o:qvk" : "+:e:o:qv", run_options, NULL);
         if (option == -1)
             return -1;
         if (option == OPTION_HELP) {
@@ -424,7 +435,8 @@ static int read_all(struct reading *reading, int argc, char **argv)
             fputs(snag_version, stdout);
             return fflush(stdout) == 0 ? 0 : EXIT_SNAG;
         }
-        if (option == OPTION_FORMAT ? !reading->out->standalone : reading->out->standalone && concerns_server(option)) {
+        /* run's -k is no option either; check_together() says what to do instead. */
+        if (!run_takes(argv[0], option) && (option != 'k' || reading->out->standalone)) {
             say_error("%s: not an option of snag %s", argv[at], reading->name);
             return EXIT_SNAG;
         }

@@ -4,6 +4,7 @@
 #ifndef SNAG_OPTIONS_H
 #define SNAG_OPTIONS_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,6 +56,10 @@ struct options {
  * into OUT and sets up say.h.  Returns -1 if the run may go on, else the exit status: 0 after --help, 125 after an error, which has been said.  OUT is to be freed in either case.
  */
 int options_parse(struct options *out, int argc, char **argv);
+
+/* The long options of all three, and whether SUBCOMMAND ("run", "trace", "session") has the one that is OPTION. */
+extern const struct option run_options[];
+bool run_takes(const char *subcommand, int option);
 
 /* Frees what options_parse() made.  OPTIONS itself is the caller's. */
 void options_free(struct options *options);
