@@ -112,7 +112,7 @@ LIBS_tiny_static = -static
 LIBS_tiny_asan = -fsanitize=address
 
 # Shell tests: each file is run in a process of its own by tests/run.
-CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh tests/cli/manual_test.sh tests/cli/completion_test.sh \
+CLI_TESTS = tests/cli/harness_test.sh tests/cli/library_test.sh tests/cli/dropin_test.sh tests/cli/check_test.sh tests/cli/faults_test.sh tests/cli/manual_test.sh tests/cli/completion_test.sh tests/cli/readme_test.sh \
 	tests/cli/run_test.sh tests/cli/run_bad_input_test.sh tests/cli/run_reach_test.sh tests/cli/run_signals_test.sh \
 	tests/cli/run_client_test.sh tests/cli/seccomp_test.sh tests/cli/both_test.sh tests/cli/run_unseen_test.sh tests/cli/run_sites_test.sh tests/cli/ctl_test.sh tests/cli/session_test.sh tests/cli/explore_test.sh \
 	tests/cli/squeeze_test.sh tests/cli/trace_test.sh tests/cli/report_test.sh tests/cli/callsites_test.sh \
