@@ -1,8 +1,8 @@
 #!/bin/bash
 # snag explore, replay, diff and report DIR: each verdict on a server that does just that wrong, and on one that does right.
+TEST_SECONDS=${TEST_SECONDS:-120}
 # shellcheck source=tests/cli/harness.sh
 . "${0%/*}/harness.sh"
-TEST_SECONDS=${TEST_SECONDS:-120}
 
 times=(--hold 600ms --grace 300ms --patience 1s --stop-timeout 500ms)
 
