@@ -578,7 +578,7 @@ static void keep(struct campaign *campaign, size_t index, const struct ruling *r
     struct result *result = &campaign->results[index];
     result->ruling = *ruling;
     result->failed = m->status != 0;
-    if (result->failed)
+    if (result->failed && !m->never_ready)
         snprintf(result->ruling.evidence, sizeof result->ruling.evidence, "%s", m->error);
 }
 
@@ -886,6 +886,8 @@ static int explore(struct campaign *campaign)
     if (make_baseline(campaign, folder) == 0 && check_listen(campaign) == 0) {
         say_baseline(campaign);
         choose_jobs(campaign);
+        if (config->run.ready_command == NULL) /* whose time is not in ready_ns */
+            config->limits.start_ns = config->limits.patience_ns + 3 * campaign->base->ready_ns;
         config->isolated = campaign->isolated;
         if (make_cases(campaign) == 0)
             status = config->list ? list_cases(campaign) : -1;

@@ -414,27 +414,29 @@ static json_t *limits_json(const struct config *config)
 {
     const struct trial_limits *limits = &config->limits;
     const struct thresholds *lines = &config->thresholds;
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "hold_ns", (json_int_t)limits->hold_ns, "burst_ns",
-                     (json_int_t)limits->burst_ns, "grace_ns", (json_int_t)limits->grace_ns, "patience_ns",
-                     (json_int_t)limits->patience_ns, "cpu", lines->cpu, "calls_per_s", lines->calls_per_s,
-                     "lines_per_s", lines->lines_per_s, "leak_least", (json_int_t)lines->leak_least);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "start_ns", (json_int_t)limits->start_ns,
+                     "hold_ns", (json_int_t)limits->hold_ns, "burst_ns", (json_int_t)limits->burst_ns, "grace_ns",
+                     (json_int_t)limits->grace_ns, "patience_ns", (json_int_t)limits->patience_ns, "cpu", lines->cpu,
+                     "calls_per_s", lines->calls_per_s, "lines_per_s", lines->lines_per_s, "leak_least",
+                     (json_int_t)lines->leak_least);
 }
 
 static bool read_limits(const json_t *object, struct config *out)
 {
-    json_int_t hold, burst, grace, patience, leak;
-    if (json_unpack((json_t *)object, "{s:I, s:I, s:I, s:I, s:F, s:F, s:F, s:I}", "hold_ns", &hold, "burst_ns", &burst,
-                    "grace_ns", &grace, "patience_ns", &patience, "cpu", &out->thresholds.cpu, "calls_per_s",
-                    &out->thresholds.calls_per_s, "lines_per_s", &out->thresholds.lines_per_s, "leak_least",
-                    &leak) != 0)
+    json_int_t start, hold, burst, grace, patience, leak;
+    if (json_unpack((json_t *)object, "{s:I, s:I, s:I, s:I, s:I, s:F, s:F, s:F, s:I}", "start_ns", &start, "hold_ns",
+                    &hold, "burst_ns", &burst, "grace_ns", &grace, "patience_ns", &patience, "cpu",
+                    &out->thresholds.cpu, "calls_per_s", &out->thresholds.calls_per_s, "lines_per_s",
+                    &out->thresholds.lines_per_s, "leak_least", &leak) != 0)
         return false;
+    out->limits.start_ns = (uint64_t)start;
     out->limits.hold_ns = (uint64_t)hold;
     out->limits.burst_ns = (uint64_t)burst;
     out->limits.grace_ns = (uint64_t)grace;
     out->limits.patience_ns = (uint64_t)patience;
     out->thresholds.leak_least = (uint32_t)leak;
     out->thresholds.grace_ms = out->limits.grace_ns / 1000000;
-    return hold > 0 && burst > 0 && grace > 0 && patience > 0;
+    return start >= 0 && hold > 0 && burst > 0 && grace > 0 && patience > 0;
 }
 
 int folder_read_case(const json_t *object, struct config *config, struct fault_case *item, struct measures *control)

@@ -14,6 +14,7 @@ struct trial_limits {
     uint64_t burst_ns;    /* a burst, at most */
     uint64_t grace_ns;    /* for a server to serve again by itself */
     uint64_t patience_ns; /* for a server to serve again at all */
+    uint64_t start_ns;    /* for a server to be ready, where --ready-timeout is longer; 0: that */
     uint64_t output_max;  /* bytes of the server's output that are kept */
     uint32_t processes_max;
 };

@@ -99,6 +99,8 @@ static int prepare(struct options *options, const struct worker_order *order, co
     *options = *order->options;
     options->server = words;
     options->client = options->client != NULL ? place_fill(options->client, port, dir) : NULL;
+    if (order->limits->start_ns > 0 && order->limits->start_ns < options->ready_timeout_ns)
+        options->ready_timeout_ns = order->limits->start_ns;
     options->plan = plan_new();
     if (words == NULL || options->plan == NULL) {
         say_error("no memory for the case");
