@@ -25,6 +25,7 @@ static const char help_text[] =
     "      --minimise          look for the least that still gives the verdict: fewer faults in a row, fewer "
     "conditions;\n"
     "                          prints the rule, and how many tries it took\n"
+    "      --backend NAME      preload, seccomp or auto, as for snag run (what the case has)\n"
     "  -o, --output DIR        keep the trace and the server's output there\n"
     "      --help, --version\n"
     "\n"
@@ -32,10 +33,11 @@ static const char help_text[] =
     "still so and 0 if it is not any more; for one that was served or declined, 0 if it still is and 1 if not; 125\n"
     "if it can't be judged.\n";
 
-enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_MINIMISE };
+enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_MINIMISE, OPTION_BACKEND };
 
 const struct option replay_options[] = {
     {"minimise", no_argument, NULL, OPTION_MINIMISE},
+    {"backend", required_argument, NULL, OPTION_BACKEND},
     {"output", required_argument, NULL, 'o'},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
@@ -52,6 +54,7 @@ struct replay {
     unsigned tries;
     const char *folder; /* for the files of a try */
     char **server;      /* of the command line; NULL: the case's own */
+    char *backend;      /* of the command line, as an option; NULL: the case's own */
     json_t *object;
 };
 
@@ -70,12 +73,14 @@ static char **make_words(const struct replay *replay)
     size_t given = 0, count = 0;
     while (replay->server != NULL && replay->server[given] != NULL)
         given++;
-    char **words = calloc(json_array_size(options) + json_array_size(server) + given + 3, sizeof *words);
+    char **words = calloc(json_array_size(options) + json_array_size(server) + given + 4, sizeof *words);
     if (words == NULL)
         return NULL;
     words[count++] = name;
     for (size_t i = 0; i < json_array_size(options); i++)
         words[count++] = (char *)json_string_value(json_array_get(options, i));
+    if (replay->backend != NULL)
+        words[count++] = replay->backend;
     words[count++] = dashes;
     for (size_t i = 0; i < given; i++)
         words[count++] = replay->server[i];
@@ -279,6 +284,20 @@ static int run(struct replay *replay)
     return status;
 }
 
+static int take_backend(struct replay *replay, const char *name)
+{
+    if (strcmp(name, "preload") != 0 && strcmp(name, "seccomp") != 0 && strcmp(name, "auto") != 0) {
+        say_error("--backend %s: expected preload, seccomp or auto", name);
+        return -1;
+    }
+    free(replay->backend);
+    if (asprintf(&replay->backend, "--backend=%s", name) >= 0)
+        return 0;
+    replay->backend = NULL;
+    say_error("no memory for a case");
+    return -1;
+}
+
 static int show(const char *text)
 {
     fputs(text, stdout);
@@ -298,6 +317,11 @@ static int read_arguments(struct replay *replay, int argc, char **argv)
             return show(snag_version);
         if (option == OPTION_MINIMISE) {
             replay->minimise = true;
+            continue;
+        }
+        if (option == OPTION_BACKEND) {
+            if (take_backend(replay, optarg) != 0)
+                return EXIT_SNAG;
             continue;
         }
         if (option != 'o') {
@@ -334,6 +358,7 @@ int cmd_replay(int argc, char **argv)
         status = run(replay);
     config_free(&replay->config);
     json_decref(replay->object);
+    free(replay->backend);
     free(replay);
     return status;
 }

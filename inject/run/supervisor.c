@@ -92,15 +92,16 @@ static void call_drop(struct notified *call)
     call_free(call);
 }
 
+/* When a process ends in the middle of an accept, the kernel loses the connection as well; other threads may still get it. */
 static void drop_thread(void *context, struct thread *thread)
 {
+    struct notified *call = thread->held;
     (void)context;
-    if (thread->held->connection >=
-        0) { /* the kernel loses it as well when a process ends in the middle of an accept */
-        close(thread->held->connection);
-        thread->held->connection = -1;
+    if (call->connection >= 0 && !process_lives(thread->process)) {
+        close(call->connection);
+        call->connection = -1;
     }
-    call_drop(thread->held);
+    call_drop(call);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

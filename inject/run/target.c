@@ -145,7 +145,7 @@ struct thread *targets_find(struct targets *targets, pid_t tid, bool *fresh)
 }
 
 /* Of a process that is gone, the number may be another's by now; its pidfd is not. */
-static bool process_lives(const struct process *process)
+bool process_lives(const struct process *process)
 {
     return syscall(SYS_pidfd_send_signal, process->pidfd, 0, NULL, 0) == 0 || errno != ESRCH;
 }

@@ -68,6 +68,9 @@ struct thread *targets_find(struct targets *targets, pid_t tid, bool *fresh);
 /* Forgets who is gone. */
 void targets_sweep(struct targets *targets);
 
+/* Whether some thread of PROCESS has not ended. */
+bool process_lives(const struct process *process);
+
 /* The counter of per=fd, made if need be; NULL without memory. */
 _Atomic uint64_t *process_fd_ordinal(struct process *process, uint32_t slot, int fd);
 

@@ -56,6 +56,15 @@ test_musl_server() {
     done
 }
 
+test_rust_server() {
+    /usr/bin/rustc -O -C target-feature=+crt-static -C relocation-model=static -o rusty "$tests_root/tests/cli/servers/static.rs"
+    run "$SNAG" run -e accept4:error=EMFILE:when=1..3 "${ECHO[@]}" -- ./rusty "$(free_port)"
+    expect_status 0
+    expect_has err "snag: ./rusty can't be reached: it is linked statically, so no library can be preloaded into it; taking the seccomp backend"
+    expect_equal 'failed accepts' "$(grep -c 'static: accept: Too many open files' err)" 3
+    expect_match err '^snag: verdict: served: .*3 faults injected$'
+}
+
 # A script's static server, whatever the script is.
 test_what_the_server_starts() {
     run "$SNAG" run "${ON[@]}" -e accept:error=EMFILE:when=1 "${ECHO[@]}" -- sh -c "env -i '$STATIC' 0; exit 0"
@@ -209,6 +218,24 @@ test_explore_says_the_same() {
     expect_json static/summary.json '[.cases[].verdict] | index("served") != null'
 }
 
+# What is found under one backend is tried again under it, unless one says otherwise.
+test_replay() {
+    local case=kept/cases/accept-emfile-once
+    run "$SNAG" explore "${ON[@]}" --faults EMFILE --sites accept --modes once "${ECHO[@]}" -o kept -- "$TINY" 0
+    expect_json $case/case.json '.options | index("--backend=seccomp") != null'
+    run "$SNAG" replay -o again $case
+    expect_status 0
+    jq -s '.[0]' again/trace.jsonl >first
+    expect_json first '.backend == "seccomp"'
+    run "$SNAG" replay --backend preload -o other $case
+    expect_status 0
+    jq -s '.[0]' other/trace.jsonl >first
+    expect_json first '.backend == "preload"'
+    run "$SNAG" replay --backend none $case
+    expect_status 125
+    expect_lines err <<<'snag: --backend none: expected preload, seccomp or auto'
+}
+
 # --- A call at each of its steps ---
 
 serves() {
@@ -358,6 +385,28 @@ test_server_killed_with_a_connection_in_hand() {
     stop "$snag"
 }
 
+# One thread alone goes, at each step of its accept: what it leaves is the other thread's.
+test_thread_cancelled_in_an_accept() {
+    local rule
+    for rule in accept4:error=EMFILE:when=100 accept4:delay_enter=30s:when=1 accept4:delay_exit=30s:when=1; do
+        start_interrupted $rule cancels
+        local snag=$pid
+        case $rule in
+        *delay_exit*)
+            connect_in_the_background
+            wait_for 10 is_accepted
+            ;;
+        esac
+        kill -USR2 "$server"
+        wait_for 10 grep -q '^cancelled$' "$snag.err"
+        serves || fail "it does not serve ($rule)"
+        case $rule in
+        *delay_exit*) wait_for 10 answered ;;
+        esac
+        stop "$snag"
+    done
+}
+
 # A server that outlives snag goes on, and its calls are the kernel's again; the next session ends it.
 test_server_outlives_snag() {
     port=$(free_port)
@@ -372,6 +421,28 @@ test_server_outlives_snag() {
     run "$SNAG" run -- true
     expect_has err 'killed tiny_static'
     wait_for 5 eval '! listens'
+}
+
+# ... while its accept waits, is delayed before, or has a connection already, which is lost with snag.
+test_snag_killed_at_each_step() {
+    local rule
+    for rule in accept:error=ENOBUFS:when=100 accept:delay_enter=60s:when=1 accept:delay_exit=60s:when=1; do
+        port=$(free_port)
+        start "$SNAG" run "${ON[@]}" -e $rule -- "$STATIC" blocks daemon "$port"
+        local snag=$pid
+        wait_for 10 listens
+        case $rule in
+        *delay_exit*)
+            connect_in_the_background
+            wait_for 10 is_accepted
+            ;;
+        esac
+        kill -KILL "$snag"
+        wait_for 10 ended "$snag"
+        serves || fail "the server does not serve without snag ($rule)"
+        run "$SNAG" run -- true
+        wait_for 5 eval '! listens'
+    done
 }
 
 # At a moment in which a call is in snag's hands.

@@ -6,6 +6,7 @@
  *   times=MS    SO_RCVTIMEO of the listening socket
  *   files=N     RLIMIT_NOFILE
  *   threads     a second thread accepts as well
+ *   cancels     a second thread accepts until SIGUSR2 comes: then it is cancelled, and the first takes its place
  *
  * It says on stderr what accept failed with, and "accepted N" for each client.
  */
@@ -72,11 +73,32 @@ static void *accept_all(void *unused)
     return unused;
 }
 
+static void cancel_at_signal(pthread_t thread)
+{
+    int signal;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    if (sigwait(&set, &signal) != 0 || pthread_cancel(thread) != 0 || pthread_join(thread, NULL) != 0)
+        abort();
+    fprintf(stderr, "cancelled\n");
+}
+
+/* In all threads. */
+static void block_second_signal(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 int main(int argc, char **argv)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     pthread_t thread;
+    int cancels = 0;
     address.sin_port = htons((uint16_t)atoi(argv[argc - 1]));
     listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 16) != 0) {
@@ -87,9 +109,14 @@ int main(int argc, char **argv)
         set_up(argv[i]);
         if (strcmp(argv[i], "plain") == 0)
             action.sa_flags = 0;
-        if (strcmp(argv[i], "threads") == 0)
+        cancels |= strcmp(argv[i], "cancels") == 0;
+        if (cancels)
+            block_second_signal();
+        if (cancels || strcmp(argv[i], "threads") == 0)
             pthread_create(&thread, NULL, accept_all, NULL);
     }
     sigaction(SIGUSR1, &action, NULL);
+    if (cancels)
+        cancel_at_signal(thread);
     accept_all(NULL);
 }
