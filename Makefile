@@ -149,7 +149,7 @@ SNAG_PKGS = $(EVENT_PKGS) openssl jansson libseccomp
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests demo lessons check check-pages gauntlet fuzz suites bench bench-listener lint format sources install uninstall deb check-deb tarball check-tarball clean help FORCE
+.PHONY: all tests demo lessons check check-pages gauntlet fuzz suites bench bench-listener lint format sources install uninstall deb check-deb tarball check-tarball support clean help FORCE
 
 LESSON_SERVERS = $(B)/lesson-server $(B)/lesson-server-libevent
 PRODUCTS = $(B)/snag $(B)/libsnag.so $(B)/libevconnlistener.so $(B)/libevconnlistener.a $(B)/listener-echo \
@@ -291,6 +291,10 @@ check-tarball: tarball
 	$(again) $(B)/tests/tiny
 	@BUILD_DIR=$(BUILD) scripts/check-tarball
 
+support:
+	@scripts/deps build test support
+	@BUILD_DIR=$(BUILD) scripts/support
+
 clean:
 	rm -rf $(BUILD)
 
@@ -308,6 +312,7 @@ help:
 	@echo 'make install    into $$(DESTDIR)$(PREFIX): snag, the libraries, the header, the manual page;   make uninstall'
 	@echo 'make deb        Debian packages, into $$(BUILD)/deb/;   make check-deb  tries them in a clean root (needs root)'
 	@echo 'make tarball    one archive for other systems, into $$(BUILD)/tarball/;   make check-tarball  tries it in some (needs root)'
+	@echo 'make support    compilers, libcs and machines, tried one by one; a table'
 	@echo 'make clean      remove $(BUILD)/'
 	@echo 'SAN=1 (ASan, UBSan), SAN=thread (TSan), V=1 (show the commands), BUILD=DIR'
 
