@@ -129,14 +129,14 @@ static uint64_t outside_now(const struct scene *scene)
  * fewer are open; ENFILE counts open files, of which dup2 over a descriptor frees one.  The kernel is asked each time: it
  * answers in a fraction of what the notification costs.
  */
-static bool outside_room(const struct scene *scene, const struct scene_room *room)
+static bool outside_room(const struct scene *scene, uint32_t slot, uint32_t serial, int32_t error, bool firing)
 {
     struct notified *call = call_of(scene);
     struct process *process = call->process;
-    struct strike *strike = &process->strikes[room->slot];
-    uint32_t capacity = strike->serial == room->serial ? strike->open : 0,
+    struct strike *strike = &process->strikes[slot];
+    uint32_t capacity = strike->serial == serial ? strike->open : 0,
              needed = call_info(scene->call)->traits & PAIR ? 2 : 1;
-    if (!room->firing) {
+    if (!firing) {
         strike->open = 0;
         return false;
     }
@@ -144,11 +144,11 @@ static bool outside_room(const struct scene *scene, const struct scene_room *roo
     if (capacity == 0) {
         process->struck = true;
         strike->open = taken;
-        strike->serial = room->serial;
+        strike->serial = serial;
         strike->replaced = process->replaced;
         return false;
     }
-    if (room->error == ENFILE)
+    if (error == ENFILE)
         capacity += process->replaced - strike->replaced;
     return taken + needed <= capacity;
 }
