@@ -84,6 +84,7 @@
  *     lesson/page.c, exercise.c     the page (its script and style are in page/); --exercise
  *     lesson/server/                the servers of the lessons: server.h is their map
  *
+ *     subcommand.h                  a row of the table of subcommands, below
  *     help/help.c, text.awk         `snag help TOPIC`: parts of the manual pages (man/), made plain text by text.awk
  *     completion/completion.c       what the shells ask when Tab is pressed (snag.bash, _snag):
  *           values.c, rule.c        values of options; how a rule can go on
@@ -182,7 +183,7 @@ int main(int argc, char **argv)
 {
     if (argc < 2)
         return help(stderr);
-    if (strcmp(argv[1], "help") == 0 && argc > 2)
+    if (strcmp(argv[1], "help") == 0 && argc > 2 && argv[2][0] != '-')
         return help_on(argv[2]);
     if (strcmp(argv[1], "completion") == 0)
         return completion_run(subcommands, SUBCOMMANDS, argc - 1, argv + 1);

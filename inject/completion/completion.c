@@ -11,6 +11,7 @@
 #include "lesson/embed.h"
 #include "run/run.h"
 #include "run/say.h"
+#include "version.h"
 
 #define SCRIPT(id, name) \
     __asm__(".pushsection .rodata\n" \
@@ -231,6 +232,8 @@ int completion_run(const struct subcommand *table, size_t count, int argc, char 
         fputs(completion_zsh, stdout);
     else if (argc == 2 && strcmp(what, "--help") == 0)
         fputs(help, stdout);
+    else if (argc == 2 && strcmp(what, "--version") == 0)
+        fputs(snag_version, stdout);
     else {
         say_error("expected snag completion bash, or snag completion zsh");
         return EXIT_SNAG;

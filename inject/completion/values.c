@@ -39,7 +39,7 @@ static const struct valued {
     {NULL, "stop-signal", A_SIGNAL, {0}},
     {NULL, "format", A_FORMAT, {0}},
     {NULL, "color", ONE_OF, {"auto", "always", "never"}},
-    {NULL, "backend", ONE_OF, {"auto", "preload"}},
+    {NULL, "backend", ONE_OF, {"auto", "preload", "seccomp"}},
     {NULL, "fail-on", VERDICTS, {0}},
     {NULL, "faults", FAULTS, {0}},
     {NULL, "sites", CALLS, {0}},

@@ -25,7 +25,13 @@ settle_here() {
 }
 
 unescape() {
-    sed -e 's/\\&//g' -e 's/\\(dq/"/g' -e 's/\\e/\\/g' -e 's/\\-/-/g'
+    sed -e 's/\\&//g' -e 's/\\(dq/"/g' -e 's/\\e/\\/g' -e 's/\\-/-/g' "$@"
+}
+
+# In a server that was built with a sanitizer it is the sanitizer that calls accept4, under a name of another length.
+sanitized() {
+    ! nm "$LISTENER_ECHO" | grep ' __interceptor_accept4$' >/dev/null ||
+        printf '%s\n' -e 's/round_accept/__interceptor_accept4/g' -e 's/^ \{20,\}/.../'
 }
 
 # Each block of literal text of page $1 as a file blocks/N, and its exit status as blocks/N.status; each single line as
@@ -40,8 +46,9 @@ take_apart() {
         inside { print > ("blocks/" n) }
         /^\.Dl / { print substr($0, 5) > ("lines/" ++m) }
     ' "$1"
+    mapfile -t names < <(sanitized)
     for file in blocks/* lines/*; do
-        [ ! -e "$file" ] || { unescape <"$file" >plain && mv plain "$file"; }
+        [ ! -e "$file" ] || { unescape "${names[@]}" <"$file" >plain && mv plain "$file"; }
     done
 }
 
