@@ -303,8 +303,7 @@ static int report_peer(struct notified *call)
     socklen_t size = told < call->peer_length ? told : call->peer_length;
     size = size < room ? size : room;
     size = size < sizeof shown ? size : sizeof shown;
-    if (!target_write(tid, argument(call, 1), &shown, size) ||
-        !target_write(tid, argument(call, 2), &told, sizeof told))
+    if (!target_write_two(tid, argument(call, 1), &shown, size, argument(call, 2), &told, sizeof told))
         return EFAULT;
     call->arg = told;
     return 0;
@@ -383,7 +382,8 @@ enum outcome takeover_run(struct notified *call)
         return hand_over(call);
     int listener = process_fd(call->process, call->scene.fd);
     int error = listener < 0 ? errno : 0;
-    if (error == EPERM || error == ESRCH || !notified_is_valid(call)) {
+    /* What comes straight from the kernel is there; if it goes meanwhile, its connection is kept. */
+    if (error == EPERM || error == ESRCH || (call->thread->held == call && !notified_is_valid(call))) {
         if (listener >= 0)
             close(listener);
         notified_miss(call);

@@ -32,8 +32,9 @@ struct fd_ordinal {
 struct process {
     pid_t pid;
     int pidfd;
-    int folder;    /* /proc/PID/fd */
-    bool executes; /* it has asked for an exec since it was reported last */
+    int folder;               /* /proc/PID/fd */
+    uint64_t limit, limit_ns; /* RLIMIT_NOFILE, and when it was read; limit_ns 0: not yet */
+    bool executes;            /* it has asked for an exec since it was reported last */
     char comm[16];
     bool struck;
     uint32_t replaced; /* descriptors that dup2 gave away again at once */
@@ -80,8 +81,8 @@ void process_forget_fds(struct process *process, unsigned first, unsigned last);
 /* How many descriptors PROCESS has open. */
 uint32_t process_open_count(const struct process *process);
 
-/* Whether PROCESS may open one more, as RLIMIT_NOFILE says. */
-bool process_has_room(const struct process *process);
+/* Whether PROCESS may open one more, as RLIMIT_NOFILE says; far below the limit, as it said a moment ago. */
+bool process_has_room(struct process *process);
 
 /* The lowest number from FIRST on that PROCESS may open and has not; -1: none. */
 int process_free_fd(const struct process *process, int first);
@@ -89,9 +90,10 @@ int process_free_fd(const struct process *process, int first);
 /* A duplicate of PROCESS's descriptor FD, close-on-exec; -1 with errno. */
 int process_fd(const struct process *process, int fd);
 
-/* Copy LENGTH bytes from, and to, address AT in thread TID's memory; false if any can't be. */
+/* Copy LENGTH bytes from address AT in thread TID's memory, and to two addresses; false if any can't be. */
 bool target_read(pid_t tid, uint64_t at, void *to, size_t length);
-bool target_write(pid_t tid, uint64_t at, const void *from, size_t length);
+bool target_write_two(pid_t tid, uint64_t at, const void *from, size_t length, uint64_t at2, const void *from2,
+                      size_t length2);
 
 /* Copies the name of thread TID to OUT, terminated. */
 void target_comm(pid_t tid, char out[16]);

@@ -1,6 +1,8 @@
 #!/bin/bash
 # The tests of `snag run` again, under the seccomp backend.  Left out are those that are about the shim itself.
 . "${0%/*}/harness.sh"
+# shellcheck source=../../scripts/servers.sh
+. "$tests_root/scripts/servers.sh"
 
 # All tests of FILE but those named behind it.
 under_seccomp() {
@@ -33,6 +35,25 @@ test_of_run_signals() {
 
 test_of_ctl() {
     under_seccomp ctl_test.sh
+}
+
+# explored BACKEND SERVER: what an exploration says of one of Debian's servers, a case a line.
+explored() {
+    server_prepare "$2" "$(free_port)" "$PWD/$2-$1"
+    run "$SNAG" explore --backend "$1" --sites accept,accept4 --faults EMFILE,ECONNABORTED,EINTR,socklen=0 --modes once,burst \
+        --connect -o "out.$2.$1" -- "${server[@]}"
+    jq -r '.cases[] | [.call, .fault, .mode, .verdict] | join(" ")' "out.$2.$1/summary.json" | sort >"cases.$1"
+}
+
+test_verdicts_of_servers_of_debian() {
+    local name
+    chmod 755 .
+    for name in nginx redis-server; do
+        explored preload $name
+        explored seccomp $name
+        [ "$(wc -l <cases.preload)" -ge 6 ] || fail "too few cases of $name"
+        diff cases.preload cases.seccomp || fail "the backends differ on $name"
+    done
 }
 
 tests_main "$@"
