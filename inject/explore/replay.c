@@ -36,12 +36,9 @@ static const char help_text[] =
 enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_MINIMISE, OPTION_BACKEND };
 
 const struct option replay_options[] = {
-    {"minimise", no_argument, NULL, OPTION_MINIMISE},
-    {"backend", required_argument, NULL, OPTION_BACKEND},
-    {"output", required_argument, NULL, 'o'},
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
-    {NULL, 0, NULL, 0},
+    {"minimise", no_argument, NULL, OPTION_MINIMISE}, {"backend", required_argument, NULL, OPTION_BACKEND},
+    {"output", required_argument, NULL, 'o'},         {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},   {NULL, 0, NULL, 0},
 };
 
 struct replay {

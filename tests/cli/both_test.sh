@@ -34,7 +34,8 @@ test_of_run_signals() {
 }
 
 test_of_ctl() {
-    under_seccomp ctl_test.sh
+    under_seccomp ctl_test.sh test_rules_with_call_sites_can_be_added test_rules_without_call_sites_are_refused \
+        test_there_are_only_so_many_functions
 }
 
 # explored BACKEND SERVER: what an exploration says of one of Debian's servers, a case a line.

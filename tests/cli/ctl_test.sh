@@ -228,10 +228,10 @@ test_other_users_are_refused() {
     expect_has $out 'accept:error=EMFILE'
     stop "$pid"
     # ... but root may control what others have started.  (The build may be in a folder that is root's alone.)
-    cp "$SNAG" "$SHIM" "$TINY" .
+    cp "$build/snag" "$SHIM" "$TINY" .
     chmod 777 .
-    start setpriv --reuid nobody --regid nogroup --clear-groups ./snag run -v --name "$called" ${traced[@]+"${traced[@]}"} \
-        -- "./${TINY##*/}" 0
+    start setpriv --reuid nobody --regid nogroup --clear-groups ./snag run -v --name "$called" \
+        ${SNAG_BACKEND+--backend "$SNAG_BACKEND"} ${traced[@]+"${traced[@]}"} -- "./${TINY##*/}" 0
     wait_for 20 grep -q 'snag: ready' "$pid.err"
     ctl add accept:error=EMFILE
     expect_status 0
