@@ -16,7 +16,8 @@
 struct member {
     pid_t pid;
     uint64_t exec_ns;     /* the last exec that was announced, ... */
-    uint64_t attached_ns; /* ... or the last sign that the shim is in it, ... */
+    uint64_t attached_ns; /* ... or the last record that the shim is in it, ... */
+    uint64_t mapped_ns;   /* ... or when its maps said so, ... */
     uint64_t failed_ns;   /* ... or that the exec failed */
     uint64_t seen_ns;     /* when snag first saw it without an answer; 0: not yet */
     uint64_t looked_ns;   /* the last look at it */
@@ -88,7 +89,8 @@ static void forget(struct attach *attach, size_t index)
 /* Whether an exec is still without an answer. */
 static bool is_waiting(const struct member *member)
 {
-    return member->attached_ns < member->exec_ns && member->failed_ns < member->exec_ns;
+    return member->attached_ns < member->exec_ns && member->mapped_ns < member->exec_ns &&
+           member->failed_ns < member->exec_ns;
 }
 
 static void note_exec(struct attach *attach, pid_t pid, const char *path, uint64_t t_ns)
@@ -97,6 +99,7 @@ static void note_exec(struct attach *attach, pid_t pid, const char *path, uint64
     if (member == NULL || t_ns < member->exec_ns)
         return;
     member->exec_ns = t_ns;
+    member->mapped_ns = 0; /* an exec is announced before it is made: those may have been the maps of the old program */
     if (t_ns > member->looked_ns) { /* else the program was looked at before this record of its start was read */
         member->seen_ns = 0;
         member->judged = false;
@@ -210,7 +213,7 @@ static void look_at_silent(struct attach *attach, struct member *member, uint64_
     if (maps == 1) {
         /* A fork of a process that the shim is in; or the record that said so was lost. */
         if (member->exec_ns == 0 || now_ns - member->seen_ns > PATIENCE_NS)
-            member->attached_ns = now_ns;
+            member->mapped_ns = now_ns;
         return;
     }
     const char *fault = reach_file(exe);
@@ -229,13 +232,15 @@ void attach_look(struct attach *attach, const struct proc *list, size_t count, u
         if (member == NULL)
             continue;
         member->living = true;
-        if (is_waiting(member) || (member->exec_ns == 0 && member->attached_ns == 0))
+        if (is_waiting(member) || (member->exec_ns == 0 && member->attached_ns == 0 && member->mapped_ns == 0))
             look_at_silent(attach, member, now_ns);
     }
     /* One that is gone and had nothing open is of no more interest; its pid may come back as another process. */
     for (size_t i = attach->count; i-- > 0;)
         if (!attach->members[i].living && (attach->members[i].judged || !is_waiting(&attach->members[i])) &&
-            attach->members[i].seen_ns + PATIENCE_NS < now_ns && attach->members[i].attached_ns + PATIENCE_NS < now_ns)
+            attach->members[i].seen_ns + PATIENCE_NS < now_ns &&
+            attach->members[i].attached_ns + PATIENCE_NS < now_ns &&
+            attach->members[i].mapped_ns + PATIENCE_NS < now_ns)
             forget(attach, i);
 }
 
@@ -270,7 +275,7 @@ bool attach_process(const struct attach *attach, size_t index, struct attached *
 {
     for (size_t i = 0; i < attach->count; i++) {
         const struct member *member = &attach->members[i];
-        if (member->attached_ns == 0 || kill(member->pid, 0) != 0 || index-- > 0)
+        if ((member->attached_ns == 0 && member->mapped_ns == 0) || kill(member->pid, 0) != 0 || index-- > 0)
             continue;
         *out = (struct attached){.pid = member->pid};
         memcpy(out->comm, member->comm, sizeof out->comm);

@@ -512,6 +512,25 @@ static void a_program_is_counted_once(void **state)
     attach_free(attach);
 }
 
+/* The record of an exec that was announced, and not made yet, when the maps were those of the program before. */
+static void maps_are_those_of_the_program_before(void **state)
+{
+    (void)state;
+    size_t count;
+    char board[PATH_MAX] = "";
+    struct proc self = {.pid = getpid()};
+    assert_true(readlink("/proc/self/exe", board, sizeof board - 1) > 0); /* some file that is in the maps */
+    struct attach *attach = attach_new(board);
+    assert_non_null(attach);
+    uint64_t announced_ns = clock_ns();
+    attach_look(attach, &self, 1, announced_ns + 1);
+    note(attach, EVENT_EXEC, getpid(), announced_ns);
+    attach_finish(attach);
+    attach_unreached(attach, &count);
+    assert_int_equal(count, 1);
+    attach_free(attach);
+}
+
 /* --- what is done past the shim: this process is the server -------------------------------------------------------- */
 
 /* Binds and listens at ADDRESS, connects, accepts; FDS gets the three descriptors. */
@@ -647,5 +666,6 @@ TEST_MAIN(TEST(reach_tells_programs_apart), TEST(reach_survives_broken_programs)
           TEST(status_is_no_helpers), TEST(board_goes_where_there_is_room), TEST(summary_says_what_was_lost),
           TEST(addresses), TEST(ready_chooses_the_address), TEST(escapes), TEST(environment_is_replaced),
           TEST(json_takes_any_bytes), TEST(execs_need_an_answer), TEST(a_program_is_counted_once),
-          TEST(connections_that_were_accepted), TEST(accepts_are_judged_twice), TEST(idle_servers_are_looked_at_rarely),
+          TEST(maps_are_those_of_the_program_before), TEST(connections_that_were_accepted),
+          TEST(accepts_are_judged_twice), TEST(idle_servers_are_looked_at_rarely),
           TEST(rings_are_told_apart_by_who_saw_them))
