@@ -456,7 +456,7 @@ test_the_same_decisions_each_time() {
             -e '%accept:error=EINTR:when=3+4:per=process' --client "$client" -- perl -e "$server" >"out.$i" 2>&1 ||
             [ -s "trace.$i" ] || fail "run $i: $(cat "out.$i")"
         jq -c 'select(.type == "call") | del(.t_ns, .dur_ns, .pid, .tid, .peer, .local)' "trace.$i" >"log.$i"
-        cmp -s log.1 "log.$i" || { diff log.1 "log.$i" | head -n 20; fail "run $i decided otherwise (<: run 1)"; }
+        cmp -s log.1 "log.$i" || { diff log.1 "log.$i" | head -n 20; tail -n 1 "trace.$i"; fail "run $i decided otherwise (<: run 1)"; }
     done
     jq -s '{injected: map(select(.injected)) | group_by(.rule) | map({(.[0].rule | tostring): length}) | add,
             served: map(select((.call | startswith("accept")) and .ret >= 0)) | length}' log.1 >decided
