@@ -47,7 +47,7 @@ LESSON_SRC = $(addprefix inject/lesson/,lesson.c stage.c script.c step.c check.c
 # What is put into the program: inject/lesson/files.def names it.
 LESSON_FILES = $(wildcard inject/lesson/texts/*/* inject/lesson/page/*) $(LISTENER_SRC) $(LESSON_SERVER_SRC)
 EXPLORE_SRC = inject/explore/explore.c inject/explore/config.c inject/explore/case.c inject/explore/cases.c \
-	inject/explore/campaign.c inject/explore/worker.c inject/explore/place.c inject/explore/trial.c \
+	inject/explore/campaign.c inject/explore/worker.c inject/explore/crash.c inject/explore/place.c inject/explore/trial.c \
 	inject/explore/visitor.c inject/explore/measure.c inject/explore/oracle.c inject/explore/folder.c \
 	inject/explore/accepted.c inject/explore/replay.c inject/explore/minimise.c inject/explore/diff.c \
 	inject/explore/squeeze.c inject/explore/watchdog.c

@@ -50,7 +50,7 @@
  *     explore/case.c, cases.c       one case: its rule and its id; a baseline -> all of them
  *     explore/worker.c, place.c     a process for each case; a network of its own
  *     explore/trial.c               one case, as the script of a run (run/session.h)
- *     explore/visitor.c, measure.c  its clients; what /proc says of the server
+ *     explore/visitor.c, measure.c  its clients; what /proc says of the server;  crash.c  where a signal struck
  *     explore/oracle.c              its figures -> its verdicts
  *     explore/folder.c, accepted.c  what is kept of it; --baseline
  *     explore/replay.c, diff.c      cmd_replay(), cmd_diff();  minimise.c  the least of a rule

@@ -490,6 +490,14 @@ static const struct measures *control_of(const struct campaign *campaign, const 
     return &campaign->controls[cases_listener(item, campaign->base)];
 }
 
+static void judge(const struct campaign *campaign, const struct fault_case *item, const struct measures *m,
+                  struct ruling *out)
+{
+    oracle_judge(item, m, control_of(campaign, item), &campaign->config->thresholds, out);
+    if (m->status != 0 && !m->never_ready)
+        *out = (struct ruling){.headline = VERDICT_NONE};
+}
+
 static void say_result(const struct campaign *campaign, const struct result *result)
 {
     const char *word = result->failed ? "failed" : verdict_word(result->ruling.headline);
@@ -592,12 +600,20 @@ static bool write_result(struct campaign *campaign, const struct result *result,
     return false;
 }
 
-/* The same for a run that was not adopted: how often it was tried is new, and the figures stay those of the one that was. */
-static bool write_again(struct campaign *campaign, const struct result *result, const char *path)
+/*
+ * The same for a run that was not adopted: how often it was tried is new, and the figures stay those of the one that was.
+ * Where it crashed, the later run alone knows.
+ */
+static bool write_again(struct campaign *campaign, struct result *result, const struct measures *later,
+                        const char *path)
 {
     struct measures *m = malloc(sizeof *m);
     struct result *old = malloc(sizeof *old);
     bool written = m != NULL && old != NULL && folder_read(path, old, m) == 0;
+    if (written && m->crash[0] == '\0' && later->crash[0] != '\0') {
+        memcpy(m->crash, later->crash, sizeof m->crash);
+        judge(campaign, &result->item, m, &result->ruling);
+    }
     if (written)
         written = write_result(campaign, result, m, path);
     else
@@ -617,12 +633,11 @@ static bool take_result(struct campaign *campaign, struct slot *slot)
     const struct measures *m = slot->worker.measures;
     struct ruling ruling;
     char path[FOLDER_PATH_MAX];
-    oracle_judge(&result->item, m, control_of(campaign, &result->item), &campaign->config->thresholds, &ruling);
-    if (m->status != 0 && !m->never_ready)
-        ruling = (struct ruling){.headline = VERDICT_NONE};
+    judge(campaign, &result->item, m, &ruling);
     result->took_ms += (clock_ns() - slot->worker.began_ns) / NS_PER_MS;
     campaign->startup_ms += m->ready_ns / NS_PER_MS;
     result->seen[result->runs++] = ruling.headline;
+    result->fatal = trial_is_fatal(ruling.headline, m->sanitizer);
     enum verdict settled = settle(result);
     bool adopt = result->runs == 1 || (settled == ruling.headline && result->ruling.headline != settled);
     if (folder_case(campaign->config->out, result->item.id, path) != 0)
@@ -636,7 +651,7 @@ static bool take_result(struct campaign *campaign, struct slot *slot)
     if (needs_another(campaign, slot->item) && !campaign->interrupted)
         campaign->again[campaign->again_count++] = slot->item;
     bool written = campaign->interrupted ||
-                   (adopt ? write_result(campaign, result, m, path) : write_again(campaign, result, path));
+                   (adopt ? write_result(campaign, result, m, path) : write_again(campaign, result, m, path));
     add_next(campaign, slot->item, m);
     return written;
 }
@@ -705,12 +720,14 @@ static void start_case(struct campaign *campaign, struct slot *slot, size_t inde
     struct result *result = &campaign->results[index];
     struct worker_order order;
     result->item = campaign->cases.items[index];
+    result->item.is_short = control_of(campaign, &result->item)->is_short;
     slot->item = index;
     if (folder_case(campaign->config->out, result->item.id, path) != 0) {
         break_off(campaign, "make the folder of", result->item.id);
         return;
     }
-    order_fill(campaign, &result->item, TRIAL_CASE, path, result->runs > 0 ? AGAIN : "", &order);
+    order_fill(campaign, &result->item, result->fatal ? TRIAL_CRASH : TRIAL_CASE, path, result->runs > 0 ? AGAIN : "",
+               &order);
     if (worker_start(&slot->worker, &order) != 0)
         break_off(campaign, "start a process for", result->item.id);
     else

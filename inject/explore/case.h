@@ -46,6 +46,7 @@ struct fault_case {
     char site_name[CASE_SITE_MAX];  /* as reports call it */
     char address[ADDRESS_TEXT_MAX]; /* the listener that clients go to; "": the only one */
     char filter[CASE_FILTER_MAX];   /* the part of the rule that says which listener; "": the only one */
+    bool is_short;                  /* the server closes connections at once: control has shown it */
     char rule[CASE_RULE_MAX];       /* what makes the fault, as a plan has it; "" where nothing is injected */
 };
 

@@ -85,6 +85,7 @@ static const struct field {
     FIELD(KIND_BOOL, crowded),
     FIELD(KIND_TEXT, sanitizer),
     FIELD(KIND_TEXT, words),
+    FIELD(KIND_TEXT, crash),
     FIELD(KIND_TEXT, error),
     FIELD(KIND_I32, status),
 #undef FIELD
@@ -224,16 +225,29 @@ static json_t *rate_json(const struct measures *m, double rate)
     return oracle_has_rates(m, &thresholds_default) ? json_real(rate) : json_null();
 }
 
+/* The lines behind the first one, which is the signal's name. */
+static json_t *stack_json(const struct measures *m)
+{
+    json_t *list = json_array();
+    for (const char *line = strchr(m->crash, '\n'); line != NULL; line = strchr(line, '\n')) {
+        char text[MEASURES_CRASH];
+        line++;
+        snprintf(text, sizeof text, "%.*s", (int)strcspn(line, "\n"), line);
+        json_array_append_new(list, jsonl_text(text));
+    }
+    return list;
+}
+
 static json_t *evidence_json(const struct result *result, const struct measures *m)
 {
     struct rates rates = oracle_rates(m);
     bool exited = m->ended && WIFEXITED(m->end_status);
-    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o}", "injected",
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o}", "injected",
                      (json_int_t)oracle_faults(&result->item, m), "calls_per_s", rate_json(m, rates.calls_per_s), "cpu",
                      rate_json(m, rates.cpu), "log_lines_per_s", rate_json(m, rates.lines_per_s), "recovered_ms",
                      m->recovered ? json_integer((json_int_t)m->recovered_ms) : json_null(), "fd_delta",
                      (int)m->growth[0], "exit", exited ? json_integer(WEXITSTATUS(m->end_status)) : json_null(),
-                     "signal", signal_json(m), "text", jsonl_text(result->ruling.evidence));
+                     "signal", signal_json(m), "stack", stack_json(m), "text", jsonl_text(result->ruling.evidence));
 }
 
 static json_t *site_json(uint64_t site)

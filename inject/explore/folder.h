@@ -20,6 +20,7 @@ struct result {
     struct ruling ruling;
     bool failed; /* snag could not try it: the evidence says why */
     bool flaky;  /* runs of it disagreed */
+    bool fatal;  /* a process of the server ended badly, and nothing says where: the next run is watched (crash.h) */
     unsigned runs;
     enum verdict seen[3]; /* their headlines */
     uint64_t took_ms;

@@ -18,6 +18,7 @@
 enum {
     MEASURES_WORDS = 2048,   /* bytes of last words */
     MEASURES_LINE = 300,     /* bytes of one line */
+    MEASURES_CRASH = 3000,   /* bytes of a stack */
     MEASURES_ERROR = 900,    /* bytes of what snag had to say */
     MEASURES_SAMPLES = 240,  /* points of the time line */
     MEASURES_LISTENERS = 16, /* addresses */
@@ -99,6 +100,7 @@ struct measures {
     bool crowded;                        /* it made too many processes, and was ended for that */
     char sanitizer[MEASURES_LINE];       /* the line of its report; "": none */
     char words[MEASURES_WORDS];          /* the last ones */
+    char crash[MEASURES_CRASH];          /* where a signal struck, if that was looked at (crash.h); "": nowhere */
 
     /* What a baseline finds. */
     uint32_t listener_count;

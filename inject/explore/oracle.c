@@ -22,6 +22,11 @@ const struct thresholds thresholds_default = {
     .grace_ms = 1000,
 };
 
+enum {
+    CRASH_FRAMES = 3, /* that a line shows */
+    CRASH_TEXT = 500,
+};
+
 /* A case on the bench. */
 struct hearing {
     const struct fault_case *item;
@@ -102,6 +107,25 @@ static void add_last_words(struct hearing *hearing)
             words + start);
 }
 
+/* Adds where the signal struck: the innermost frames of the server's own code, on a line. */
+static void add_crash(struct hearing *hearing)
+{
+    char text[CRASH_TEXT] = "";
+    size_t length = 0, frames = 0;
+    const char *line = hearing->m->crash + strcspn(hearing->m->crash, "\n");
+    while (*line == '\n' && frames < CRASH_FRAMES) {
+        size_t width = strcspn(++line, "\n");
+        bool libc = memmem(line, width, " in libc.so", 11) != NULL;
+        if ((frames > 0 || !libc) && length + width + 4 < sizeof text) {
+            length += (size_t)sprintf(text + length, "%s%.*s", frames > 0 ? " < " : "", (int)width, line);
+            frames++;
+        }
+        line += width;
+    }
+    if (frames > 0)
+        add(hearing->out, "%s%s", text[0] == '(' ? "" : "at ", text);
+}
+
 /* --- One oracle a verdict ---------------------------------------------------------------------------------------- */
 
 static bool is_crash(int status)
@@ -127,6 +151,8 @@ static void judge_crashed(struct hearing *hearing)
         earn(hearing, VERDICT_CRASHED);
         add(hearing->out, "a worker ended %s", end_text(m->worker_status, text));
     }
+    if (hearing->out->set != 0)
+        add_crash(hearing);
     if (m->sanitizer[0] != '\0' && hearing->control->sanitizer[0] == '\0') {
         earn(hearing, VERDICT_CRASHED);
         add(hearing->out, "%s", m->sanitizer);

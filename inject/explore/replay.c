@@ -46,6 +46,7 @@ struct replay {
     struct fault_case item;
     struct measures control, m;
     enum verdict before; /* as the folder has it */
+    bool fatal;          /* it is to be watched for where it crashes */
     const char *path, *out;
     bool minimise, isolated;
     unsigned tries;
@@ -103,6 +104,8 @@ static int read_before(struct replay *replay)
     bool fine = replay->before != VERDICT_NONE;
     if (object != NULL && !fine)
         say_error("%s/verdict.json: it has no verdict that could be compared with", replay->path);
+    const char *sanitizer = json_string_value(json_object_get(json_object_get(object, "figures"), "sanitizer"));
+    replay->fatal = trial_is_fatal(replay->before, sanitizer != NULL ? sanitizer : "");
     json_decref(object);
     return fine ? 0 : -1;
 }
@@ -132,6 +135,7 @@ static int read_case(struct replay *replay)
         return -1;
     if (folder_read_case(replay->object, &replay->config, &replay->item, &replay->control) != 0)
         return fail(replay, "a member is missing, or of another kind than snag explore writes");
+    replay->item.is_short = replay->control.is_short;
     if (check_rule(replay) != 0)
         return -1;
     if (!are_strings(json_object_get(replay->object, "options")) ||
@@ -255,7 +259,8 @@ static int run_in(struct replay *replay, const char *folder)
     replay->folder = folder;
     if (replay->minimise)
         return minimise(replay);
-    if (campaign_try(&replay->config, &replay->item, TRIAL_CASE, isolated, folder, &replay->m) != 0)
+    if (campaign_try(&replay->config, &replay->item, replay->fatal ? TRIAL_CRASH : TRIAL_CASE, isolated, folder,
+                     &replay->m) != 0)
         return EXIT_SNAG;
     return judge(replay);
 }

@@ -28,6 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "explore/crash.h"
 #include "explore/measure.h"
 #include "explore/oracle.h"
 #include "explore/visitor.h"
@@ -73,6 +74,7 @@ struct trial {
     enum trial_aim aim;
     struct measures *out;
     struct session *session;
+    struct crash_watch *crash; /* NULL: none */
 
     enum step step;
     uint64_t step_ns; /* when it began */
@@ -516,6 +518,8 @@ static bool open_visitors(struct trial *trial)
 {
     visitors_free(trial->visitors);
     trial->visitors = visitors_new(trial->session->base, trial->options, &trial->endpoint);
+    if (trial->visitors != NULL && trial->out->is_short)
+        visitors_short(trial->visitors);
     if (trial->visitors != NULL)
         return true;
     say_error("can't make clients: %s", strerror(errno));
@@ -552,6 +556,21 @@ static bool closes_at_once(const struct trial *trial, const struct visit *visit)
     return trial->options->ask == ASK_CONNECT && visit->fate == FATE_CLOSED && visit->accepted;
 }
 
+static void learn_short(struct trial *trial)
+{
+    trial->out->is_short = true;
+    visitors_short(trial->visitors);
+}
+
+/* One that was slow to close its first clients shows later how it is; under a fault that would prove nothing. */
+static void watch_for_short(struct trial *trial)
+{
+    bool faultless = trial->item->mode == MODE_CONTROL && trial->visitors != NULL;
+    for (size_t i = 0; faultless && !trial->out->is_short && i < visitors_count(trial->visitors); i++)
+        if (closes_at_once(trial, visitors_get(trial->visitors, i)))
+            learn_short(trial);
+}
+
 static void tick_warm(struct trial *trial, uint64_t now_ns)
 {
     struct visitors *visitors = trial->visitors;
@@ -559,10 +578,8 @@ static void tick_warm(struct trial *trial, uint64_t now_ns)
         return;
     const struct visit *visit = visitors_get(visitors, (size_t)trial->warm);
     uint64_t since = now_ns - visit->ended_ns;
-    if (closes_at_once(trial, visit)) {
-        trial->out->is_short = true;
-        visitors_short(visitors);
-    }
+    if (closes_at_once(trial, visit))
+        learn_short(trial);
     if (visit->fate == FATE_SERVED || (trial->out->is_short && visit->accepted)) {
         trial->out->listener_served[trial->walk] = true;
         if (next_listener(trial))
@@ -755,6 +772,18 @@ static void on_made(struct session *session)
     }
 }
 
+/*
+ * In the server's process.  Who looks at call sites from outside traces threads as well, and comes first: the rule may be
+ * for a site.
+ */
+static void on_born(void *context)
+{
+    struct session *session = context;
+    struct trial *trial = trial_of(session);
+    if (trial->crash != NULL && (session->outside == NULL || !session->needs_sites))
+        crash_watch_me(trial->crash);
+}
+
 static void on_ready(struct session *session)
 {
     struct trial *trial = trial_of(session);
@@ -937,6 +966,7 @@ static void on_tick(struct session *session, uint64_t now_ns)
         return;
     take_sample(trial, now_ns, false);
     look_for_lost(trial, now_ns);
+    watch_for_short(trial);
     switch (trial->step) {
     case STEP_WARM:
         tick_warm(trial, now_ns);
@@ -1036,6 +1066,8 @@ static void on_over(struct session *session)
     struct trial *trial = trial_of(session);
     struct measures *out = trial->out;
     char words[OUTPUT_WORDS_MAX + 1];
+    crash_watch_end(trial->crash);
+    trial->crash = NULL;
     if (out->armed || trial->item->mode == MODE_NTH)
         count_tally(trial);
     count_clients(trial);
@@ -1055,6 +1087,11 @@ static void on_over(struct session *session)
     trial->visitors = NULL;
 }
 
+bool trial_is_fatal(enum verdict verdict, const char *sanitizer)
+{
+    return (verdict == VERDICT_CRASHED || verdict == VERDICT_EXITED) && sanitizer[0] == '\0';
+}
+
 /* The calls of the start, and those that accept: what a case's trace holds. */
 static const enum call case_calls[] = {CALL_socket, CALL_bind, CALL_listen, CALL_accept, CALL_accept4, CALL_NONE};
 
@@ -1072,6 +1109,7 @@ void trial_run(const struct options *options, const struct fault_case *item, con
         .options = options, .item = item, .limits = limits, .aim = aim, .out = out, .warm = -1, .sample_ns = SAMPLE_NS};
     struct script script = {
         .made = on_made,
+        .born = on_born,
         .ready = on_ready,
         .seen = on_seen,
         .tick = on_tick,
@@ -1081,6 +1119,12 @@ void trial_run(const struct options *options, const struct fault_case *item, con
         .trace_max = TRACE_MAX,
         .context = trial,
     };
+    if (aim == TRIAL_CRASH)
+        trial->crash = crash_watch_start(out->crash, sizeof out->crash);
+    if (aim == TRIAL_CRASH && trial->crash == NULL)
+        snprintf(out->crash, sizeof out->crash, "(the stack of a crash is not known: %s)", strerror(errno));
+    proc_leave_out(); /* who is there now is not the server's */
+    out->is_short = item->is_short;
     out->start_ns = clock_ns();
     out->status = session_play(options, &script);
     out->done = true;

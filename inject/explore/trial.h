@@ -7,6 +7,7 @@
 #include "explore/case.h"
 #include "explore/measures.h"
 #include "run/options.h"
+#include "run/verdict.h"
 
 /* How long things take, ns, and what a case may use. */
 struct trial_limits {
@@ -22,8 +23,15 @@ struct trial_limits {
 /* A record whole calls are looked for in: what is to be found out. */
 enum trial_aim {
     TRIAL_CASE,     /* what the server does under the fault of the case */
+    TRIAL_CRASH,    /* the same, and where it crashes */
     TRIAL_BASELINE, /* which calls it makes, and where it listens */
 };
+
+/*
+ * Whether a case with that verdict, and what a sanitizer said in it, is to be tried as TRIAL_CRASH the next time.  Who runs
+ * under a sanitizer has a stack already, and LeakSanitizer can't be traced.
+ */
+bool trial_is_fatal(enum verdict verdict, const char *sanitizer);
 
 /*
  * Tries ITEM on the server of OPTIONS, whose plan holds ITEM's rule, and fills OUT.  The server's output goes to this

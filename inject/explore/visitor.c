@@ -383,6 +383,11 @@ bool visitors_reaped(struct visitors *visitors, pid_t pid, int status)
 void visitors_short(struct visitors *visitors)
 {
     visitors->is_short = true;
+    for (size_t i = 0; i < visitors->count; i++) {
+        struct visit *visit = &visitors->list[i]->visit;
+        if (visit->fate == FATE_CLOSED && visit->accepted && visitors->options->ask == ASK_CONNECT)
+            visit->fate = FATE_SERVED;
+    }
 }
 
 size_t visitors_count(const struct visitors *visitors)

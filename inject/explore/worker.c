@@ -15,7 +15,6 @@
 #include "explore/place.h"
 #include "plan/names.h"
 #include "run/clock.h"
-#include "run/proc.h"
 #include "run/run.h"
 #include "run/say.h"
 
@@ -129,7 +128,6 @@ static _Noreturn void work(struct worker *worker, const struct worker_order *ord
     }
     if (getenv("LISTEN_FDS") == NULL) /* listening sockets that are handed on (sd_listen_fds(3)) are the server's */
         close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-    proc_leave_out();
     if (order->raise_limit)
         raise_limit();
     if (prepare(&options, order, worker->dir) != 0)

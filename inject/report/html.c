@@ -194,6 +194,15 @@ static void write_log(const struct measures *m, FILE *out)
     fputs("</pre>\n", out);
 }
 
+static void write_crash(const struct measures *m, FILE *out)
+{
+    if (m->crash[0] == '\0')
+        return;
+    fputs("<h3>Where it crashed</h3><pre>", out);
+    escape_xml(m->crash, out);
+    fputs("</pre>\n", out);
+}
+
 static void write_command(const struct campaign_report *report, const struct result *result, FILE *out)
 {
     char *text = NULL;
@@ -243,6 +252,7 @@ static void write_case(const struct campaign_report *report, const struct result
     }
     snprintf(path, sizeof path, "%s/cases/%s", report->dirs[result->dir], result->item.id);
     if (folder_read(path, scratch, m) == 0) {
+        write_crash(m, out);
         write_figures(&result->item, m, out);
         html_timeline(m, out);
         write_log(m, out);

@@ -385,7 +385,9 @@ static pid_t spawn_server(struct session *session, const char *program)
                               .in = -1,
                               .out = output_out(session->output),
                               .err = output_err(session->output),
-                              .gate = session->outside != NULL ? &session->gate : NULL};
+                              .gate = session->outside != NULL ? &session->gate : NULL,
+                              .born = session->script != NULL ? session->script->born : NULL,
+                              .context = session};
         pid = spawn_start(&spawn);
     }
     int saved = errno;

@@ -53,6 +53,7 @@ struct session;
  */
 struct script {
     void (*made)(struct session *session);  /* the board is there, the server not yet started */
+    void (*born)(void *session);            /* in the server's process, before its command; NULL: nothing */
     void (*ready)(struct session *session); /* the server waits for clients, and `endpoint` is where */
     void (*seen)(struct session *session, const struct event *event, const void *payload); /* a record was read */
     void (*tick)(struct session *session, uint64_t now_ns);         /* the records so far are read */

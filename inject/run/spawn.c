@@ -83,6 +83,8 @@ static _Noreturn void become(const struct spawn *spawn, pid_t parent, int report
     restore_signals();
     if (take_over(spawn->in, STDIN_FILENO) && take_over(spawn->out, STDOUT_FILENO) &&
         take_over(spawn->err, STDERR_FILENO)) {
+        if (spawn->born != NULL)
+            spawn->born(spawn->context);
         if (spawn->gate != NULL && pass_gate(spawn, gate) != 0)
             give_up(-errno, report);
         execvpe(spawn->argv[0], spawn->argv, spawn->env);

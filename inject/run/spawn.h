@@ -25,8 +25,10 @@ struct spawn_gate {
 struct spawn {
     char *const *argv; /* argv[0] is searched for in PATH */
     char *const *env;
-    int in, out, err;        /* descriptors that become its stdin, stdout and stderr; -1: ours */
-    struct spawn_gate *gate; /* NULL: none */
+    int in, out, err;            /* descriptors that become its stdin, stdout and stderr; -1: ours */
+    struct spawn_gate *gate;     /* NULL: none */
+    void (*born)(void *context); /* called in the child before the gate; NULL: nothing */
+    void *context;               /* of `born` */
     bool kept; /* under a keeper (keeper.h), whose pid is the one that is returned, and the group of the kept */
 };
 

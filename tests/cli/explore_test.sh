@@ -108,6 +108,26 @@ test_workers_and_threads() {
     earns sanitized accept4-emfile-once@take crashed
 }
 
+# A case that ends so is tried again under ptrace, and shows where: in a thread, in a worker, behind a handler, without symbols.
+test_where_it_crashed() {
+    explore strikes --faults EMFILE --modes once --sites accept4
+    expect_status 1
+    expect_json out.strikes/summary.json '.cases[0].evidence | (.signal | IN("SIGILL", "SIGTRAP")) and (.stack[0] | test("^strike [(]wrong[.]c:[0-9]+[)]$"))'
+    expect_json out.strikes/summary.json '.cases[0].evidence | (.stack | any(startswith("misbehave (wrong.c:"))) and (.text | test("; at strike [(]wrong.c:[0-9]+[)] < misbehave "))'
+    expect_json out.strikes/summary.json '.cases[0] | .seen == ["crashed", "crashed"] and .flaky == false'
+    expect_match out.strikes/report.html '^<h3>Where it crashed</h3><pre>SIG(ILL|TRAP)$'
+    expect_match out.strikes/report.html '^strike [(]wrong[.]c:[0-9]+[)]$'
+    run "$SNAG" replay out.strikes/cases/accept4-emfile-once@*
+    expect_match $out '; at strike [(]wrong[.]c:[0-9]+[)] < misbehave '
+    explore worker --faults EMFILE --modes once
+    expect_json out.worker/summary.json '.cases[0].evidence | .text | test("a worker ended by SIGABRT; at misbehave [(]wrong.c:")'
+    explore handles --faults EMFILE --modes once --sites accept4
+    expect_json out.handles/summary.json '.cases[0] | .verdict == "exited" and (.evidence.stack[0] | startswith("strike (wrong.c:"))'
+    objcopy --strip-all "$(program wrong)" stripped
+    run "$SNAG" explore -o out.stripped "${times[@]}" --faults EMFILE --modes once --sites accept4 -- ./stripped strikes "$port"
+    expect_json out.stripped/summary.json '.cases[0].evidence | (.signal | IN("SIGILL", "SIGTRAP")) and (.stack[0] | test("^0x[0-9a-f]+ in stripped$"))'
+}
+
 # The end of its last client's child ends the accept that the fault has chosen: that one is not the client's, and the fault
 # waits for one that is.
 test_an_accept_that_is_interrupted() {

@@ -14,6 +14,8 @@
  *   logs       as right, and writes without end to its output
  *   stuck      does nothing any more, not even end, when its bind fails; else as right
  *   threads    as right, with four threads that accept
+ *   strikes    as threads, and executes what is no instruction
+ *   handles    as strikes, with a handler that says so and exits
  *   sulks      as right, and closes all clients of the next half second
  *   moves      as right, and listens on another port each time, whatever PORT says
  *   daemon     as right, in the background
@@ -155,6 +157,18 @@ static void make_children(void)
     }
 }
 
+KEPT static void strike(void)
+{
+    __builtin_trap(); /* a signal that sanitizers let be */
+}
+
+static void say_and_exit(int number)
+{
+    static const char text[] = "struck\n";
+    (void)number;
+    _exit(write(STDERR_FILENO, text, sizeof text - 1) > 0 ? 3 : 4);
+}
+
 /* Returns whether the server goes on accepting. */
 static bool misbehave(int listener, int error)
 {
@@ -166,6 +180,8 @@ static bool misbehave(int listener, int error)
         exit(9);
     if (is("crashed") || is("worker"))
         abort();
+    if (is("strikes") || is("handles"))
+        strike();
     if (is("deaf"))
         return false;
     if (is("leaked"))
@@ -356,7 +372,11 @@ int main(int argc, char **argv)
         block(listeners);
     if (is("forks"))
         fork_for_each(listeners[0]);
-    if (is("threads"))
+    if (is("handles")) {
+        signal(SIGILL, say_and_exit);
+        signal(SIGTRAP, say_and_exit);
+    }
+    if (is("threads") || is("strikes") || is("handles"))
         accept_in_threads(listeners[0]);
     loop(listeners, is("twice") ? 2 : 1);
 }
