@@ -104,18 +104,60 @@ static size_t walk_scopes(struct spot *spot, Dwarf_Die *scopes, int scope_count,
     return count;
 }
 
+/* Namespaces hold functions, and do not say where. */
+static bool has_no_addresses(Dwarf_Die *die)
+{
+    int tag = dwarf_tag(die);
+    return tag == DW_TAG_namespace || tag == DW_TAG_module;
+}
+
+/* Whether code can be in DIE; functions that are told once for all the places that they were inlined at have none. */
+static bool can_hold_code(Dwarf_Die *die)
+{
+    switch (dwarf_tag(die)) {
+    case DW_TAG_subprogram:
+        return dwarf_hasattr(die, DW_AT_low_pc) || dwarf_hasattr(die, DW_AT_ranges);
+    case DW_TAG_inlined_subroutine:
+    case DW_TAG_lexical_block:
+    case DW_TAG_try_block:
+    case DW_TAG_catch_block:
+        return true;
+    default:
+        return has_no_addresses(die);
+    }
+}
+
+/*
+ * The innermost function or block in PARENT that holds PC.  dwarf_getscopes() would not look into a namespace, which says of
+ * no address that it holds it, and in which rustc and clang put functions.
+ */
+static bool find_innermost(Dwarf_Die *parent, Dwarf_Addr pc, unsigned depth, Dwarf_Die *out)
+{
+    Dwarf_Die die;
+    if (depth > DEPTH_MAX || dwarf_child(parent, &die) != 0)
+        return false;
+    do {
+        if (!can_hold_code(&die))
+            continue;
+        bool holds = dwarf_haspc(&die, pc) > 0;
+        if ((holds || has_no_addresses(&die)) && find_innermost(&die, pc, depth + 1, out))
+            return true;
+        if (holds) {
+            *out = die;
+            return true;
+        }
+    } while (dwarf_siblingof(&die, &die) == 0);
+    return false;
+}
+
 size_t lines_places(Dwfl_Module *module, struct texts *texts, uint64_t address, struct place out[PLACES_MAX])
 {
     struct spot spot;
-    Dwarf_Die *scopes = NULL, *chain = NULL;
-    size_t count;
+    Dwarf_Die innermost, *chain = NULL;
     if (!find_unit(module, address, &spot))
         return 0;
-    /* The scopes of an address leave the real tree where a function was inlined; those of the innermost entry do not. */
-    int scope_count = dwarf_getscopes(&spot.unit, spot.pc, &scopes);
-    int chain_count = scope_count > 0 ? dwarf_getscopes_die(&scopes[0], &chain) : 0;
-    count = walk_scopes(&spot, chain, chain_count > 0 ? chain_count : 0, texts, out);
-    free(scopes);
+    int chain_count = find_innermost(&spot.unit, spot.pc, 0, &innermost) ? dwarf_getscopes_die(&innermost, &chain) : 0;
+    size_t count = walk_scopes(&spot, chain, chain_count > 0 ? chain_count : 0, texts, out);
     free(chain);
     return count;
 }
@@ -168,24 +210,6 @@ static void give_ranges(struct search *search, Dwarf_Die *die)
     while (!search->over && (at = dwarf_ranges(die, at, &base, &from, &to)) > 0) {
         search->over = search->sink(search->context, from + search->bias, to + search->bias) != 0;
         search->found++;
-    }
-}
-
-/* Whether code can be in DIE; functions that are told once for all the places that they were inlined at have none. */
-static bool can_hold_code(Dwarf_Die *die)
-{
-    switch (dwarf_tag(die)) {
-    case DW_TAG_subprogram:
-        return dwarf_hasattr(die, DW_AT_low_pc) || dwarf_hasattr(die, DW_AT_ranges);
-    case DW_TAG_inlined_subroutine:
-    case DW_TAG_lexical_block:
-    case DW_TAG_try_block:
-    case DW_TAG_catch_block:
-    case DW_TAG_namespace:
-    case DW_TAG_module:
-        return true;
-    default:
-        return false;
     }
 }
 

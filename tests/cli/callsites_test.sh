@@ -128,6 +128,18 @@ test_cpp() {
     done
 }
 
+# rustc puts functions into namespaces, and says of none where its code is.
+test_rust() {
+    /usr/bin/rustc -g -O -o rusty "$tests_root/tests/cli/servers/static.rs"
+    run "$SNAG" trace -k -e accept4 -e 'accept4:error=EMFILE:stack=static\:\:serve:when=1' --send 'hi\n' --expect hi \
+        -- ./rusty 0
+    expect_status 0
+    expect_equal 'failed accepts' "$(grep -c 'static: accept: Too many open files' err)" 1
+    expect_match err '^ > .*/rusty\(<std::net::tcp::Incoming as .*>::next\+0x[0-9a-f]+\) \[0x[0-9a-f]+\]'
+    expect_match err '^ > .*/rusty\(static::serve\) \[0x[0-9a-f]+\] .*/static\.rs:8 \(inlined\)$'
+    expect_match err '^ > .*/rusty\(static::main\+0x[0-9a-f]+\) \[0x[0-9a-f]+\] .*/static\.rs:26$'
+}
+
 test_python() {
     command -v python3 >/dev/null || { echo 'no python3 here'; return 0; }
     local port

@@ -2,9 +2,9 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-fn main() {
-    let port = std::env::args().nth(1).expect("a port");
-    let listener = TcpListener::bind(("127.0.0.1", port.parse().expect("a number"))).expect("bind");
+// No function of its own in the program, but for those who read its lines.
+#[inline(always)]
+fn serve(listener: &TcpListener) {
     for client in listener.incoming() {
         match client {
             Ok(mut stream) => {
@@ -18,4 +18,10 @@ fn main() {
             Err(error) => eprintln!("static: accept: {}", error),
         }
     }
+}
+
+fn main() {
+    let port = std::env::args().nth(1).expect("a port");
+    let listener = TcpListener::bind(("127.0.0.1", port.parse().expect("a number"))).expect("bind");
+    serve(&listener);
 }
