@@ -21,7 +21,7 @@ struct made {
     int fd;
     json_int_t ret;
     bool injected;
-    uint64_t t_ns;
+    uint64_t t_ns; /* when it was made, or an accept, which may have waited for its client, was over */
 };
 
 /* --- Trees ------------------------------------------------------------------------------------------------------- */
@@ -381,6 +381,8 @@ int lives_call(struct lives *lives, const json_t *line)
         .injected = json_is_true(json_object_get(line, "injected")),
         .t_ns = (uint64_t)json_integer_value(json_object_get(line, "t_ns")),
     };
+    if (is_accept(&made))
+        made.t_ns += (uint64_t)json_integer_value(json_object_get(line, "dur_ns"));
     if (json_is_string(error))
         snprintf(made.error, sizeof made.error, "%s", json_string_value(error));
     else if (error != NULL)

@@ -34,7 +34,7 @@ struct life_step {
     char error[24];           /* errno's name; "": it succeeded */
     char detail[LIFE_DETAIL]; /* an address, an option, ...; "" */
     uint64_t count, injected;
-    uint64_t first_ns, last_ns; /* since the session began */
+    uint64_t first_ns, last_ns; /* since the session began; of an accept, which may wait, its end */
     char site[SITE_ID_MAX];     /* that they were all made at; "": not known, or at several */
 };
 
