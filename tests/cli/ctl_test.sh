@@ -332,6 +332,12 @@ test_rules_with_call_sites_can_be_added() {
     expect_empty $err
     ask
     expect_equal 'what rule 5 injected' "$(count_of 5 injected)" 1
+    expect_equal 'what rule 4 matched' "$(count_of 4 matched)" 0
+    # Another function than the first that was asked for.
+    ctl add accept:error=EMFILE:caller=take_client:times=1 accept:error=EMFILE:stack=take_client:times=1
+    ask
+    expect_equal 'what rule 6 injected' "$(count_of 6 injected)" 1
+    expect_equal 'what rule 7 injected' "$(count_of 7 injected)" 1
     stop "$pid"
     expect_match "$pid.err" 'rule 2, accept:error=ENFILE:caller=no_such_place: never matched'
 }

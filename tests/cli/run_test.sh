@@ -442,6 +442,15 @@ test_map_of_the_files() {
     done
 }
 
+# A wrapper that the version script does not name would be left out, and nobody called.
+test_each_wrapper_is_exported() {
+    sed -nE 's/^WRAPPER .*[ *]([a-z_0-9]+)\(.*/\1/p' "$tests_root"/shim/*.c | sort -u >wrappers
+    nm -D --defined-only "$SHIM" | sed -E 's/.* ([^ @]+).*/\1/' | sort -u >exports
+    [ "$(wc -l <wrappers)" -gt 40 ] || fail 'few wrappers were found'
+    comm -23 wrappers exports >left_out
+    expect_empty left_out
+}
+
 # The same plan, seed and serial client: the same decisions, a hundred times, but for times, ids and the ports of clients.
 test_the_same_decisions_each_time() {
     local i server
