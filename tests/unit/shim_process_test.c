@@ -7,6 +7,7 @@
 #include <libgen.h>
 #include <linux/sched.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -130,6 +131,39 @@ SHIM_TEST(vfork_child_shows_its_parents_pid, .record = RECORD(accept4), .check =
         _exit(accept4(-1, NULL, NULL, 0) == -1 && errno == EBADF ? 5 : 6);
     shim_reap(pid, 5);
     assert_fails(accept4(-1, NULL, NULL, 0), EBADF);
+}
+
+enum { SHARERS = 3, SHARED_CALLS = 2000, SHARED_FAULTS = 1000, SHARER_STACK = 256 << 10 };
+
+static void sharers_are_one_process(struct session_board *session)
+{
+    assert_tally(session->board, 0, (SHARERS + 1) * SHARED_CALLS, SHARED_FAULTS);
+    assert_int_equal(session->board->attached, 1);
+    assert_int_equal(shim_count(EVENT_PROCESS, CALL_NONE), 1);
+}
+
+static int call_beside_others(void *unused)
+{
+    int failed = 0;
+    (void)unused;
+    for (int i = 0; i < SHARED_CALLS; i++)
+        failed += accept4(-1, NULL, NULL, 0) == -1;
+    return failed == SHARED_CALLS ? 5 : 6;
+}
+
+/* As a vfork child, but nobody waits: all run at once, with the thread-local storage of the thread that made them. */
+SHIM_TEST(processes_in_the_same_memory_count_together, .rules = RULES("accept4:error=ENOMEM:times=1000"),
+          .check = sharers_are_one_process)
+{
+    static char stacks[SHARERS][SHARER_STACK] __attribute__((aligned(64)));
+    pid_t pids[SHARERS];
+    for (int i = 0; i < SHARERS; i++) {
+        pids[i] = clone(call_beside_others, stacks[i] + SHARER_STACK, CLONE_VM | SIGCHLD, NULL);
+        assert_true(pids[i] > 0);
+    }
+    assert_int_equal(call_beside_others(NULL), 5);
+    for (int i = 0; i < SHARERS; i++)
+        shim_reap(pids[i], 5);
 }
 
 /* --- exec: what a program is started with, by each function, from an environment that lacks ours */
@@ -575,12 +609,12 @@ SHIM_TEST(cancelled_accept_leaves_nothing_behind, .rules = RULES("accept4:error=
 SHIM_MAIN(TEST(forked_child_is_a_process_of_its_own), TEST(raw_clone_is_a_process_of_its_own),
           TEST(clone3_is_a_process_of_its_own), TEST(chroot_leaves_it_in_the_session),
           TEST(dropped_privileges_leave_it_in_the_session), TEST(vfork_child_shows_its_parents_pid),
-          TEST(by_execve_puts_ours_back), TEST(by_execve_number_puts_ours_back), TEST(by_execve_null_puts_ours_back),
-          TEST(by_execv_puts_ours_back), TEST(by_execvpe_puts_ours_back), TEST(by_execl_puts_ours_back),
-          TEST(by_execle_puts_ours_back), TEST(by_execveat_puts_ours_back), TEST(by_execvp_puts_ours_back),
-          TEST(by_execlp_puts_ours_back), TEST(by_fexecve_puts_ours_back), TEST(by_vfork_puts_ours_back),
-          TEST(by_spawn_puts_ours_back), TEST(by_spawnp_puts_ours_back), TEST(exec_keeps_what_was_preloaded),
-          TEST(exec_does_not_preload_us_twice), TEST(exec_that_fails_is_told_and_keeps_errno),
-          TEST(execvp_runs_a_plain_script), TEST(execl_passes_all_arguments), TEST(system_and_popen_work),
-          TEST(siglongjmp_leaves_a_blocking_accept), TEST(handler_accepts_in_the_middle_of_accept),
-          TEST(cancelled_accept_leaves_nothing_behind))
+          TEST(processes_in_the_same_memory_count_together), TEST(by_execve_puts_ours_back),
+          TEST(by_execve_number_puts_ours_back), TEST(by_execve_null_puts_ours_back), TEST(by_execv_puts_ours_back),
+          TEST(by_execvpe_puts_ours_back), TEST(by_execl_puts_ours_back), TEST(by_execle_puts_ours_back),
+          TEST(by_execveat_puts_ours_back), TEST(by_execvp_puts_ours_back), TEST(by_execlp_puts_ours_back),
+          TEST(by_fexecve_puts_ours_back), TEST(by_vfork_puts_ours_back), TEST(by_spawn_puts_ours_back),
+          TEST(by_spawnp_puts_ours_back), TEST(exec_keeps_what_was_preloaded), TEST(exec_does_not_preload_us_twice),
+          TEST(exec_that_fails_is_told_and_keeps_errno), TEST(execvp_runs_a_plain_script),
+          TEST(execl_passes_all_arguments), TEST(system_and_popen_work), TEST(siglongjmp_leaves_a_blocking_accept),
+          TEST(handler_accepts_in_the_middle_of_accept), TEST(cancelled_accept_leaves_nothing_behind))
