@@ -21,6 +21,7 @@ bool unwind_walk(const void *frame, struct trail *out)
 #include <fcntl.h>
 #include <libunwind.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "loader.h"
@@ -89,6 +90,21 @@ static bool read_word(uint64_t address, uint64_t *out)
         return false;
     memcpy(out, (const void *)(uintptr_t)address, sizeof *out);
     return true;
+}
+
+/*
+ * Whether is_readable() can be believed.  A system that runs Linux's programs without Linux, or a filter that we were started
+ * under, may refuse a mask that is set in no known way before it looks at where the mask is.
+ */
+static bool readability_is_told(void)
+{
+    static const uint64_t there;
+    long away = snag_raw(SYS_mmap, 0, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (away < 0 && away > -PAGE)
+        return false;
+    bool told = is_readable((uintptr_t)&there) && !is_readable((uint64_t)away);
+    raw2(SYS_munmap, away, PAGE);
+    return told;
 }
 
 /* --- What libunwind asks. */
@@ -250,7 +266,7 @@ bool unwind_begin(void)
 {
     int next[2] = {-1, -1};
     ino_t first, second;
-    if (!load())
+    if (!readability_is_told() || !load())
         return false;
     if (snag_raw(SYS_pipe2, raw_pointer(next), O_CLOEXEC, 0, 0, 0, 0) == 0) {
         raw2(SYS_close, next[0], 0);

@@ -100,7 +100,7 @@ struct board {
     _Atomic uint32_t stacks_lost;           /* stacks without a place: the table is full, or two have one id */
     _Atomic uint64_t unwalked;              /* calls without a site that should have one */
     _Atomic uint64_t unresolved;  /* decisions by caller= or stack= that came before snag had resolved a module */
-    _Atomic uint32_t no_unwinder; /* processes in which libunwind could not be loaded: no sites there */
+    _Atomic uint32_t no_unwinder; /* processes in which libunwind could not be used: no sites there */
 
     /* Written by snag, read at each decision. */
     _Alignas(64) _Atomic uint32_t paused; /* rules neither count nor fire */

@@ -203,7 +203,7 @@ static const char *why_no_sites(void *context)
         return "this session has no call sites, which caller=, stack=, site= and per=site need: start it with --sites";
     uint32_t without = atomic_load(&session->board->no_unwinder);
     if (without > 0 && without >= atomic_load(&session->board->attached))
-        return "libunwind can't be loaded in the server, so its calls have no call sites: install libunwind8";
+        return "libunwind can't be used in the server, so its calls have no call sites: is libunwind8 installed?";
     return NULL;
 }
 

@@ -415,11 +415,11 @@ static void look_for_unwinder(struct session *session)
         return;
     session->unwinder_said = true;
     if (!session->needs_sites || without < atomic_load(&session->board->attached)) {
-        say_note("libunwind can't be loaded in a process of the server, so its calls have no call sites: install "
-                 "libunwind8");
+        say_note("libunwind can't be used in a process of the server, so its calls have no call sites: "
+                 "is libunwind8 installed?");
         return;
     }
-    say_error("libunwind can't be loaded in the server, and a rule needs call sites: install libunwind8");
+    say_error("libunwind can't be used in the server, and a rule needs call sites: is libunwind8 installed?");
     session_fail(session);
 }
 

@@ -215,10 +215,10 @@ test_without_libunwind() {
     export LD_PRELOAD=$build/tests/preload_no_unwind.so
     run "$SNAG" run -e accept:error=EMFILE:caller=main --connect -- "$TINY" 0
     expect_status 125
-    expect_has err "snag: libunwind can't be loaded in the server, and a rule needs call sites: install libunwind8"
+    expect_has err "snag: libunwind can't be used in the server, and a rule needs call sites: is libunwind8 installed?"
     run "$SNAG" run -o trace --summary summary.json --connect -- "$TINY" 0
     expect_status 0
-    expect_has err "snag: libunwind can't be loaded in a process of the server, so its calls have no call sites: install libunwind8"
+    expect_has err "snag: libunwind can't be used in a process of the server, so its calls have no call sites: is libunwind8 installed?"
     expect_match err '^snag: [0-9]+ calls without a call site$'
     unset LD_PRELOAD
     expect_json summary.json '.unwalked > 3 and .sites == []'

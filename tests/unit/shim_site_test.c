@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <link.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -934,6 +937,31 @@ SITE_TEST(without_libunwind_calls_have_no_sites, .check = check_no_unwinder, .pr
         assert_fails(accept_at(i), EBADF);
 }
 
+/* A filter that answers as a system that looks at what is to be done with a signal mask before it looks at the mask. */
+static void with_hasty_masks(struct session_board *session)
+{
+    enum { HOW = offsetof(struct seccomp_data, args[0]) };
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigprocmask, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, HOW),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)-1, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+    with_sites(session);
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+SHIM_TEST(where_memory_can_not_be_asked_for_no_stack_is_walked, .record = RECORD(accept), .arrange = with_hasty_masks,
+          .check = check_no_unwinder)
+{
+    for (int i = 0; i < 3; i++)
+        assert_fails(accept_at(i), EBADF);
+}
+
 /* --- Code that comes and goes. */
 
 static void check_plugins(struct session_board *session)
@@ -988,4 +1016,4 @@ SHIM_MAIN(TEST(a_site_is_a_stack), TEST(only_32_frames_are_kept), TEST(arrays_on
           TEST(signal_handlers_in_the_middle_of_a_walk), TEST(an_interrupted_function_is_shown_where_it_was),
           TEST(a_coroutine_has_sites), TEST(a_small_alternate_stack_is_not_walked), TEST(a_small_thread_is_not_walked),
           TEST(a_vfork_child_walks_no_new_stack), TEST(without_libunwind_calls_have_no_sites),
-          TEST(plugins_that_take_each_others_place))
+          TEST(where_memory_can_not_be_asked_for_no_stack_is_walked), TEST(plugins_that_take_each_others_place))
