@@ -241,6 +241,8 @@ static void say_baseline(const struct campaign *campaign)
 {
     if (campaign->base->note[0] != '\0')
         say_note("the server is too much for this: %s", campaign->base->note);
+    if (campaign->base->has_ring)
+        say_note("the server uses io_uring: the calls that it makes through it are invisible, so they are not tried");
 }
 
 /* How many at once: as many as were asked for, if they can be kept apart. */

@@ -106,30 +106,6 @@ bool process_nonblocking(pid_t pid, int fd)
     return read_flags(pid, fd, &flags) && (flags & O_NONBLOCK);
 }
 
-/* A connection that nobody has accepted yet has no file: its inode is 0. */
-static bool find_connection(const char *table, uint16_t server, uint16_t own)
-{
-    char line[512];
-    bool found = false;
-    FILE *file = fopen(table, "re");
-    if (file == NULL)
-        return false;
-    while (!found && fgets(line, sizeof line, file) != NULL) {
-        unsigned local, remote;
-        unsigned long inode;
-        found = sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%x %*x %*s %*s %*s %*d %*d %lu", &local, &remote,
-                       &inode) == 3 &&
-                local == server && remote == own && inode != 0;
-    }
-    fclose(file);
-    return found;
-}
-
-bool connection_accepted(uint16_t server, uint16_t own)
-{
-    return find_connection("/proc/self/net/tcp", server, own) || find_connection("/proc/self/net/tcp6", server, own);
-}
-
 /* --- Processes --------------------------------------------------------------------------------------------------- */
 
 /* What it gave to write(2) and the like. */

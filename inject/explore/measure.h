@@ -93,11 +93,6 @@ int process_descriptors(pid_t pid, unsigned *count);
 /* Returns how long PID has run on a processor, ns. */
 uint64_t process_cpu(pid_t pid);
 
-/*
- * Whether a process has accepted the TCP connection that comes from port OWN of this machine to port SERVER: the kernel's
- * table says so, whatever the shim has seen.
- */
-bool connection_accepted(uint16_t server, uint16_t own);
 
 /* Whether descriptor FD of PID does not block. */
 bool process_nonblocking(pid_t pid, int fd);

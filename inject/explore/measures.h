@@ -52,6 +52,7 @@ struct measures {
 
     /* The start. */
     bool ready, never_ready;
+    bool has_ring;                  /* it uses io_uring, through which nothing is seen */
     uint64_t start_ns, ready_ns;    /* CLOCK_MONOTONIC; when the session began, and from then until it was ready */
     char address[ADDRESS_TEXT_MAX]; /* that clients went to */
     bool blocking;                  /* the listener that was accepted from blocks */

@@ -948,10 +948,12 @@ static void watch_crowd(struct trial *trial, uint64_t now_ns)
     session_fail(trial->session);
 }
 
-/* A server that spins may fill the rings; what its clients see then is no fault of its own. */
+/* A server that spins may fill the rings, and one may accept through io_uring: no fault of its own, so its clients are asked
+ * about. */
 static void look_for_lost(struct trial *trial, uint64_t now_ns)
 {
-    if (trial->visitors == NULL || now_ns < trial->rechecked_ns + RECHECK_NS || drain_lost(trial->session->drain) == 0)
+    bool lost = drain_lost(trial->session->drain) > 0 || unseen_has_connection(trial->session->unseen);
+    if (trial->visitors == NULL || now_ns < trial->rechecked_ns + RECHECK_NS || !lost)
         return;
     trial->rechecked_ns = now_ns;
     visitors_recheck(trial->visitors);
@@ -1075,6 +1077,7 @@ static void on_over(struct session *session)
     out->never_ready = session->never_ready;
     out->ended = session->facts.server_ended;
     out->ended_before_ready = out->ended && !out->ready;
+    out->has_ring = unseen_has_ring(trial->session->unseen);
     out->end_status = session->facts.server_status;
     out->stop_ignored = session->stop_ignored;
     out->stopped_badly = session->facts.stopped_badly;

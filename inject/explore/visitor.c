@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "explore/measure.h"
 #include "run/client.h"
 #include "run/clock.h"
 #include "run/probe.h"
+#include "run/proc.h"
 
 /* A connection that only has to be accepted is served once it was, and is open for so long. */
 #define OPEN_FOR_NS (10 * NS_PER_MS)
@@ -360,7 +360,7 @@ void visitors_recheck(struct visitors *visitors)
         struct visitor *visitor = visitors->list[i];
         if (visitor->visit.fate != FATE_WAITING || visitor->visit.accepted || visitor->command != NULL)
             continue;
-        if (visitor->answered || (visitor->port != 0 && connection_accepted(server, visitor->port))) {
+        if (visitor->answered || (visitor->port != 0 && proc_has_accepted(server, visitor->port))) {
             visitor->visit.accepted = true;
             look(visitor);
         }

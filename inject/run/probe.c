@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "run/clock.h"
+#include "run/proc.h"
 
 #define FIRST_PAUSE_NS (20 * NS_PER_MS) /* before the second attempt; doubled for each that follows, ... */
 #define LAST_PAUSE_NS (250 * NS_PER_MS) /* ... up to this */
@@ -288,6 +289,13 @@ void probe_accepted(struct probe *probe, const void *peer, size_t length, uint64
     }
     probe->accepted_now = true;
     if (probe->answered || probe->ask == ASK_CONNECT)
+        finish(probe);
+}
+
+void probe_look(struct probe *probe)
+{
+    bool tcp = endpoint_is_tcp(&probe->endpoint);
+    if (probe->ask == ASK_CONNECT && (!tcp || proc_has_accepted(endpoint_port(&probe->endpoint), probe->port)))
         finish(probe);
 }
 

@@ -44,6 +44,12 @@ struct probe *probe_start(struct event_base *base, const struct options *options
 /* The server accepted a connection at T_NS whose peer is at PEER (LENGTH bytes; 0: not known). */
 void probe_accepted(struct probe *probe, const void *peer, size_t length, uint64_t t_ns);
 
+/*
+ * The server accepts where no backend sees it: if a connection is all that is asked for, looks whether the kernel's table says
+ * that ours was accepted, and is done then.  (Of a unix socket it does not say whose a connection is; any will do.)
+ */
+void probe_look(struct probe *probe);
+
 /* Ends the connection.  Nothing is called back any more. */
 void probe_stop(struct probe *probe);
 

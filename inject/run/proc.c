@@ -395,6 +395,30 @@ pid_t proc_accepted(const struct proc *list, size_t count, char *out, size_t siz
     return found;
 }
 
+/* A connection that nobody has accepted yet has no file: its inode is 0. */
+static bool find_connection(const char *table, uint16_t server, uint16_t own)
+{
+    char line[512];
+    bool found = false;
+    FILE *file = fopen(table, "re");
+    if (file == NULL)
+        return false;
+    while (!found && fgets(line, sizeof line, file) != NULL) {
+        unsigned local, remote;
+        unsigned long inode;
+        found = sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%x %*x %*s %*s %*s %*d %*d %lu", &local, &remote,
+                       &inode) == 3 &&
+                local == server && remote == own && inode != 0;
+    }
+    fclose(file);
+    return found;
+}
+
+bool proc_has_accepted(uint16_t server, uint16_t own)
+{
+    return find_connection("/proc/self/net/tcp", server, own) || find_connection("/proc/self/net/tcp6", server, own);
+}
+
 bool proc_has_ring(pid_t pid)
 {
     char path[NAME_LENGTH], target[NAME_LENGTH];

@@ -64,6 +64,12 @@ bool proc_listens(pid_t pid, char *out, size_t size);
  */
 pid_t proc_accepted(const struct proc *list, size_t count, char *out, size_t size);
 
+/*
+ * Whether a process has accepted the TCP connection that comes from port OWN of this machine to port SERVER: the kernel's
+ * table says so, whatever a backend has seen.
+ */
+bool proc_has_accepted(uint16_t server, uint16_t own);
+
 /* Whether an io_uring is among the lowest thousand descriptors of PID. */
 bool proc_has_ring(pid_t pid);
 

@@ -346,6 +346,14 @@ static void look_past_the_shim(struct session *session, const struct proc *list,
     unseen_judge(session->unseen, last);
 }
 
+/* A connection is the whole of what some probes ask for, and no record will tell of it. */
+static void look_for_the_probe(struct session *session)
+{
+    bool waits = session->phase == PHASE_SERVING || session->phase == PHASE_JUDGING;
+    if (waits && session->probe != NULL && unseen_has_connection(session->unseen))
+        probe_look(session->probe);
+}
+
 /* The last moment at which all that the server has is still there. */
 static void look_before_the_end(struct session *session)
 {
@@ -370,6 +378,7 @@ static void look_at_processes(struct session *session, uint64_t now_ns)
     if (session->outside == NULL)
         attach_look(session->attach, list, (size_t)count, now_ns);
     look_past_the_shim(session, list, (size_t)count, false);
+    look_for_the_probe(session);
     free(list);
     look_for_unreached(session);
 }

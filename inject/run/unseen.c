@@ -85,6 +85,14 @@ bool unseen_has_ring(const struct unseen *unseen)
     return false;
 }
 
+bool unseen_has_connection(const struct unseen *unseen)
+{
+    for (size_t i = 0; i < unseen->count; i++)
+        if (unseen->programs[i].accepted)
+            return true;
+    return false;
+}
+
 static void look_for_ring(struct unseen *unseen, const struct proc *process)
 {
     struct unseen_program *program = find(unseen, process->pid, process->comm);

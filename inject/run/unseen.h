@@ -45,6 +45,9 @@ bool unseen_has_accept(const struct unseen *unseen);
 /* Whether any program of the server's is known to have a ring. */
 bool unseen_has_ring(const struct unseen *unseen);
 
+/* Whether any program of the server's is known to have accepted a connection that no backend saw. */
+bool unseen_has_connection(const struct unseen *unseen);
+
 /*
  * Looks at the COUNT living processes of the server at LIST; with ACCEPTS, for connections too, which takes longer and is done
  * more and more rarely, but when it is the LAST look.

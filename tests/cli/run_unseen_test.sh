@@ -37,6 +37,21 @@ test_ring_by_syscall() {
     expect_json sum.json '.unseen | length == 1 and .[0].comm == "past" and .[0].io_uring and (.[0].accepted | startswith("127.0.0.1:"))'
 }
 
+# A connection is all that is asked for, and no record tells that it was accepted: the kernel's table does.
+test_connection_through_a_ring() {
+    local backend
+    for backend in preload seccomp; do
+        run "$SNAG" run --backend $backend -e listen:delay_enter=1ms --connect -- "$PAST" ring 0
+        expect_status 0
+        has_io_uring || { none_here; return 0; }
+        expect_match err '^snag: verdict: served: 1 of 1 clients answered, .*\(its accept was not seen\); 1 fault injected$'
+    done
+    run "$SNAG" explore -o tried --backend seccomp --sites socket --faults EMFILE --connect -- "$PAST" ring 0
+    expect_status 0
+    expect_has err 'snag: the server uses io_uring: the calls that it makes through it are invisible'
+    expect_json tried/summary.json '[.cases[].verdict] == ["declined"]'
+}
+
 # Refused, it accepts as others do, and the other rule finds its call.
 test_ring_is_refused() {
     run "$SNAG" run --summary sum.json -e $RULE -e io_uring_setup:error=ENOSYS "${ECHO[@]}" -- "$PAST" ring 0
