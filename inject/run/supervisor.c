@@ -44,7 +44,11 @@
 #define LOOK_MAX_NS (20 * NS_PER_MS)
 #define STOP_SIGNAL (SIGRTMAX - 4)
 
-enum { EVENTS = 32 };
+enum {
+    EVENTS = 32,
+    I386_EXIT = 1,
+    I386_EXIT_GROUP = 252,
+};
 
 /* --- Parked calls ------------------------------------------------------------------------------------------------ */
 
@@ -185,6 +189,16 @@ static bool is_foreign(const struct seccomp_notif *notif)
     return notif->data.arch != OWN_ARCH || (notif->data.nr & FOREIGN_BIT);
 }
 
+/* Whether a foreign call is one that only ends a thread: refused, a program would run on into what was never meant to run. */
+static bool is_foreign_end(const struct seccomp_notif *notif)
+{
+    int number = notif->data.nr;
+    if (notif->data.arch == AUDIT_ARCH_I386)
+        return number == I386_EXIT || number == I386_EXIT_GROUP;
+    return notif->data.arch == OWN_ARCH &&
+           (number == (SYS_exit | FOREIGN_BIT) || number == (SYS_exit_group | FOREIGN_BIT));
+}
+
 static void refuse_foreign(struct supervisor *supervisor, const struct seccomp_notif *notif)
 {
     char comm[16];
@@ -321,7 +335,10 @@ static void handle(struct supervisor *supervisor, const struct seccomp_notif *no
     bool fresh;
     uint64_t now_ns = clock_ns();
     if (is_foreign(notif)) {
-        refuse_foreign(supervisor, notif);
+        if (is_foreign_end(notif))
+            let_through(supervisor, notif);
+        else
+            refuse_foreign(supervisor, notif);
         return;
     }
     if (now_ns - supervisor->swept_ns > SWEEP_NS) {

@@ -1,6 +1,6 @@
 /*
  * foreign: makes a 32-bit system call (int $0x80), listen of i386 among the socket calls, and an x32 one, and says what
- * came of each.
+ * came of each.  It ends by a 32-bit exit_group, with status 3.
  */
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -17,6 +17,12 @@ int main(void)
                      : "a"(0x40000000L + SYS_listen), "D"(-1L), "S"(1L)
                      : "memory", "rcx", "r11");
     printf("x32 listen: %ld\n", result);
+    fflush(stdout);
+    __asm__ volatile("int $0x80"
+                     : "=a"(result)
+                     : "a"(252L), "b"(3L)
+                     : "memory", "r8", "r9", "r10", "r11"); /* exit_group */
+    printf("32-bit exit_group: %ld\n", result);
 #endif
     return 0;
 }
