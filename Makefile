@@ -128,7 +128,7 @@ CFLAGS ?= -O2 -g
 SNAG_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) -I. -Iinject -Ilistener -pthread
 SNAG_LDFLAGS = -pthread
 
-SAN_FLAGS = $(if $(SAN),$(if $(filter thread,$(SAN)),-fsanitize=thread,\
+SAN_FLAGS = $(if $(SAN),$(if $(filter thread,$(SAN)),-fsanitize=thread -Wno-tsan,\
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined) -fno-omit-frame-pointer)
 # The run-time library goes into the program: libsnag.so has to be the first library that is preloaded.
 SAN_LINK = $(SAN_FLAGS) $(if $(SAN),$(if $(filter thread,$(SAN)),-static-libtsan,-static-libasan -static-libubsan))

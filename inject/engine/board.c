@@ -90,12 +90,17 @@ static void plan_wanted(unsigned char wanted[256], const struct rule_set *set)
  */
 static void set_wanted(struct board *board, unsigned call, unsigned bits)
 {
-    volatile unsigned char *wanted = &board->wanted[call];
+    unsigned char *wanted = &board->wanted[call];
     bits &= ~(unsigned)WANT_SITE;
     if (board->sites && (bits & (WANT_RULE | WANT_RECORD)))
         bits |= WANT_SITE;
     if (*wanted != bits)
-        *wanted = (unsigned char)bits;
+        __atomic_store_n(wanted, (unsigned char)bits, __ATOMIC_RELAXED);
+}
+
+static void watch(unsigned char *wanted, bool on)
+{
+    __atomic_store_n(wanted, (unsigned char)(on ? *wanted | WANT_READY : *wanted & ~WANT_READY), __ATOMIC_RELAXED);
 }
 
 void board_watch_ready(struct board *board, bool on)
@@ -104,12 +109,9 @@ void board_watch_ready(struct board *board, bool on)
                                         CALL_ppoll,      CALL_select,      CALL_pselect,      CALL_epoll_ctl,
                                         CALL_epoll_wait, CALL_epoll_pwait, CALL_epoll_pwait2, CALL_close,
                                         CALL_fcntl,      CALL_dup,         CALL_dup2,         CALL_dup3};
-    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++) {
-        unsigned char *wanted = &board->wanted[watched[i]];
-        *wanted = (unsigned char)(on ? *wanted | WANT_READY : *wanted & ~WANT_READY);
-    }
-    unsigned char *frees = &board->wanted[WANTED_FREES];
-    *frees = (unsigned char)(on ? *frees | WANT_READY : *frees & ~WANT_READY);
+    for (size_t i = 0; i < sizeof watched / sizeof watched[0]; i++)
+        watch(&board->wanted[watched[i]], on);
+    watch(&board->wanted[WANTED_FREES], on);
 }
 
 /* A place in the strings of a plan, as it is on the board. */

@@ -50,7 +50,7 @@ void notified_decide(struct notified *call)
 {
     bool accepts = call_info(call->call)->class == OF_ACCEPT;
     struct board *board = call->supervisor->board;
-    call->want = board->wanted[call->call];
+    call->want = __atomic_load_n(&board->wanted[call->call], __ATOMIC_RELAXED);
     call->begin = recorder_stamp(call->supervisor->recorder);
     call->scene.ops = &outside_scene_ops;
     call->scene.call = call->call;
