@@ -312,7 +312,7 @@ test_rules_with_call_sites_can_be_added() {
     expect_status 0
     expect_lines $out <<<$'1\n2\n3'
     expect_match $err '^snag: rule 2 matches nothing yet: caller=no_such_place: no function of that name in '
-    expect_equal 'notes' "$(wc -l <$err)" 1
+    [ "$(wc -l <$err)" = 1 ] || { show $err; fail 'more notes than one'; }
     ask
     expect_equal 'what rule 1 injected' "$(count_of 1 injected)" 1
     expect_equal 'what rule 2 matched' "$(count_of 2 matched)" 0
@@ -414,6 +414,11 @@ test_a_trace_shows_the_changes() {
 }
 
 # Any other snag that looks for sessions may be the one who removes it, and say so: then it is tried again.
+is_not_listed() {
+    run "$SNAG" ctl
+    ! grep -q "$called" $out
+}
+
 test_what_a_killed_session_left_is_removed() {
     local dead i
     for i in {1..20}; do
@@ -422,9 +427,10 @@ test_what_a_killed_session_left_is_removed() {
         stop "$dead" KILL
         run "$SNAG" ctl
         expect_status 0
-        expect_lacks $out "$called"
+        cp others said
+        wait_for 5 is_not_listed # another test's snag may be about to remove it
         nothing_left "$dead"
-        ! grep -q 'that was killed had left' $err || return 0
+        ! grep -q 'that was killed had left' said || return 0
     done
     fail 'nobody said that something was left'
 }

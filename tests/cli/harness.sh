@@ -8,6 +8,7 @@
 # file takes names (globs) of the tests to run, or --list; the last line is "N passed, N failed".
 #
 #   run [-t SECONDS] [-i FILE] COMMAND...   runs it to its end (60 s); then $status, and the files $out and $err
+#   set_others_apart FILE                   takes out what was said of other tests' sessions; `run` does so with $err
 #   start COMMAND...                        in the background, output in the files $pid.out and $pid.err; its id in $pid
 #   stop PID [SIGNAL]                       ends what `start` started, and waits; its status is in $status
 #   wait_for SECONDS COMMAND...             until it succeeds; fails the test when it did not in time
@@ -66,6 +67,7 @@ run() {
     done
     status=0
     timeout -k 5 "$seconds" "$@" <"$input" >$out 2>$err || status=$?
+    set_others_apart $err
     if [ $status = 124 ] && [ "${RUN_MAY_GIVE_124-}" = "" ]; then
         show $out
         show $err
@@ -75,6 +77,13 @@ run() {
         show $err
         fail "a sanitizer's report from: $*"
     fi
+}
+
+# What sessions left that another test has killed is said by whoever comes next, whatever that test is about: those lines of
+# FILE are put into the file `others`.
+set_others_apart() {
+    local said='^snag: (killed .*, left over from a session that was killed|removed what .* killed had left)$'
+    ! grep -E "$said" "$1" >others || sed -i -E "/$said/d" "$1"
 }
 
 started=

@@ -376,6 +376,7 @@ test_output_is_passed_on_whole() {
     expect_lines count <<<50000
     # shellcheck disable=SC2016
     "$SNAG" run -- sh -c 'i=0; while [ $i -lt 500 ]; do echo $i; i=$((i + 1)); echo $i >&2; i=$((i + 1)); done' >both 2>&1
+    set_others_apart both
     seq 0 499 | diff - both >difference || fail 'the order of stdout and stderr is lost'
 }
 
