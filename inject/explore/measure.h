@@ -93,7 +93,6 @@ int process_descriptors(pid_t pid, unsigned *count);
 /* Returns how long PID has run on a processor, ns. */
 uint64_t process_cpu(pid_t pid);
 
-
 /* Whether descriptor FD of PID does not block. */
 bool process_nonblocking(pid_t pid, int fd);
 

@@ -153,7 +153,6 @@ static void make_children(void)
             alarm(20);
             pause();
         }
-        rest(1);
     }
 }
 
