@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -125,12 +126,15 @@ const char *found_name_fault(const char *name)
 
 /* --- Asking ------------------------------------------------------------------------------------------------------- */
 
+/* Connecting and sending wait for a session that takes nothing, as one that is stopped, and fail with EAGAIN then. */
 static int connect_to(const struct found *found)
 {
+    static const struct timeval patience = {.tv_sec = FOUND_PATIENCE_MS / 1000};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/" FRAME_FOLDER "/" FRAME_SOCKET,
              found->folder);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
@@ -237,7 +241,7 @@ static json_t *exchange(int fd, const json_t *request)
 
 static void say_why(char why[FOUND_WHY_MAX])
 {
-    const char *words = errno == ETIMEDOUT                         ? "it does not answer"
+    const char *words = errno == ETIMEDOUT || errno == EAGAIN      ? "it does not answer"
                         : errno == E2BIG                           ? "the request is too long: 65536 bytes are the most"
                         : errno == ENOENT || errno == ECONNREFUSED ? "it has just ended"
                         : errno == ECONNRESET || errno == EPIPE    ? "it has ended, or does not listen to this user"

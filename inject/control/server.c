@@ -5,6 +5,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,8 +69,19 @@ static void send_answer(struct client *client, json_t *answer)
     free(text);
 }
 
+/* Whether who asked has gone.  It takes it that nothing was done, and so nothing is: we may have been stopped meanwhile. */
+static bool has_gone(const struct client *client)
+{
+    struct pollfd peer = {.fd = bufferevent_getfd(client->stream)};
+    return poll(&peer, 1, 0) == 1 && (peer.revents & POLLHUP);
+}
+
 static void answer_line(struct client *client, const char *line, size_t length)
 {
+    if (has_gone(client)) {
+        client_free(client);
+        return;
+    }
     json_error_t error;
     json_t *request = json_loadb(line, length, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(request))

@@ -22,7 +22,8 @@ under_seccomp() {
 }
 
 test_of_run() {
-    under_seccomp run_test.sh test_trace test_an_existing_preload_is_kept test_servers_with_address_sanitizer test_map_of_the_files
+    under_seccomp run_test.sh test_trace test_an_existing_preload_is_kept test_servers_with_address_sanitizer test_map_of_the_files \
+        test_each_wrapper_is_exported
 }
 
 test_of_run_client() {
@@ -35,7 +36,7 @@ test_of_run_signals() {
 
 test_of_ctl() {
     under_seccomp ctl_test.sh test_rules_with_call_sites_can_be_added test_rules_without_call_sites_are_refused \
-        test_there_are_only_so_many_functions
+        test_there_are_only_so_many_functions test_a_session_that_is_stopped
 }
 
 # explored BACKEND SERVER: what an exploration says of one of Debian's servers, a case a line.

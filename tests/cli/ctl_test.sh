@@ -240,12 +240,12 @@ test_other_users_are_refused() {
     stop "$pid"
 }
 
-# Sends what is on stdin to the control socket, and prints what comes back.
+# Sends what is on stdin to the control socket, and prints what comes back, if not told to leave before that.
 talk() {
     perl -MIO::Socket::UNIX -e '
         $SIG{PIPE} = "IGNORE"; $/ = undef;
         my $s = IO::Socket::UNIX->new(Peer => glob("/dev/shm/snag.$ARGV[0].*/control/socket")) or die "connect: $!\n";
-        print $s <STDIN>; $s->flush; print <$s>' "$pid"
+        print $s <STDIN>; $s->flush; print <$s> unless $ARGV[1]' "$pid" "$@"
 }
 
 test_rubbish_disturbs_nothing() {
@@ -289,6 +289,31 @@ test_clients_that_hang_are_let_go() {
     done
     stop "$silent"
     stop "$pid"
+}
+
+# One whose snag is stopped: no command waits for ever, and what nobody waits for any more is not done when it goes on.
+test_a_session_that_is_stopped() {
+    local stopped
+    session
+    stopped=$pid
+    kill -STOP "$stopped"
+    printf '{"command":"add","rules":["accept:error=EMFILE:name=given_up"]}\n' | talk only_ask
+    # shellcheck disable=SC2016
+    start perl -MSocket=:DEFAULT,SOCK_NONBLOCK -e '
+        my ($path) = glob("/dev/shm/snag.$ARGV[0].*/control/socket");
+        my @all;
+        do { socket($all[@all], AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0) or die "socket: $!\n" }
+            while connect($all[-1], pack_sockaddr_un($path));
+        print $!{EAGAIN} ? "full\n" : "connect: $!\n"; $| = 1; print ""; sleep 60' "$stopped"
+    wait_for 20 grep -q full "$pid.out"
+    ctl add accept:error=EMFILE:name=no_room
+    expect_status 125
+    expect_lines $err <<<"snag: session $stopped: it does not answer"
+    stop "$pid"
+    kill -CONT "$stopped"
+    ctl list
+    expect_lines $out <<<'no rules'
+    stop "$stopped"
 }
 
 test_many_clients_at_once() {
