@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <link.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "loader.h"
 #include "memory.h"
@@ -80,29 +81,50 @@ static size_t find_build_id(const unsigned char *notes, size_t size, unsigned ch
     return 0;
 }
 
-/* Reads the build id of the file that is mapped from START on; returns its length, 0 if there is none. */
-static size_t read_build_id(uintptr_t start, uintptr_t bias, unsigned char out[BUILD_ID_MAX])
+/* Whether MAP is the program's: the loader has no name for that. */
+static bool is_program(const struct link_map *map)
+{
+    return !map->l_name || !*map->l_name;
+}
+
+/*
+ * Copies the program headers of what is mapped as OBJECT; returns how many there are, 0 if they can't be found.  Those of
+ * the program are where the kernel says: there may be holes between its segments, and then each is an object of its own.
+ */
+static size_t copy_headers(const struct dl_find_object *object, ElfW(Phdr) headers[HEADERS_MAX])
 {
     ElfW(Ehdr) file;
+    uintptr_t at = getauxval(AT_PHDR);
+    size_t count = getauxval(AT_PHNUM);
+    if (!is_program(object->dlfo_link_map)) {
+        uintptr_t start = (uintptr_t)object->dlfo_map_start;
+        if (!memory_copy(&file, (void *)start, sizeof file) || memcmp(file.e_ident, ELFMAG, SELFMAG) != 0)
+            return 0;
+        at = start + file.e_phoff;
+        count = file.e_phnum;
+    }
+    return count <= HEADERS_MAX && memory_copy(headers, (void *)at, count * sizeof headers[0]) ? count : 0;
+}
+
+/* Reads the build id of the file that is mapped as OBJECT; returns its length, 0 if there is none. */
+static size_t read_build_id(const struct dl_find_object *object, unsigned char out[BUILD_ID_MAX])
+{
     ElfW(Phdr) headers[HEADERS_MAX];
     unsigned char notes[NOTE_PART];
-    size_t length = 0;
-    if (!memory_copy(&file, (void *)start, sizeof file) || memcmp(file.e_ident, ELFMAG, SELFMAG) != 0 ||
-        file.e_phnum > HEADERS_MAX ||
-        !memory_copy(headers, (void *)(start + file.e_phoff), file.e_phnum * sizeof headers[0]))
-        return 0;
-    for (unsigned i = 0; i < file.e_phnum && length == 0; i++) {
+    size_t length = 0, count = copy_headers(object, headers);
+    for (size_t i = 0; i < count && length == 0; i++) {
         size_t size = headers[i].p_memsz < sizeof notes ? headers[i].p_memsz : sizeof notes;
-        if (headers[i].p_type == PT_NOTE && memory_copy(notes, (void *)(bias + headers[i].p_vaddr), size))
+        uintptr_t at = object->dlfo_link_map->l_addr + headers[i].p_vaddr;
+        if (headers[i].p_type == PT_NOTE && memory_copy(notes, (void *)at, size))
             length = find_build_id(notes, size, out);
     }
     return length;
 }
 
-/* The path of MAP, absolute: the loader keeps what it was asked for, and has no name for the program. */
+/* The path of MAP, absolute: the loader keeps what it was asked for. */
 static void copy_path(char *out, size_t size, const struct link_map *map)
 {
-    const char *name = map->l_name && *map->l_name ? map->l_name : own_program;
+    const char *name = is_program(map) ? own_program : map->l_name;
     size_t length = 0;
     if (*name != '/') {
         long got = raw2(SYS_getcwd, raw_pointer(out), (long)size);
@@ -155,7 +177,7 @@ static void fill(struct mapped *entry, const struct dl_find_object *object)
     entry->module = MODULE_NONE;
     if (entry->left_out)
         return;
-    size_t size = read_build_id(entry->start, entry->bias, build_id);
+    size_t size = read_build_id(object, build_id);
     entry->module = module_put(snag_board, path, build_id, size, (int32_t)raw2(SYS_getpid, 0, 0));
 }
 

@@ -79,6 +79,16 @@ test_inlined_function() {
     expect_has err 'two_places: second: accept: Too many open files'
 }
 
+# Some linkers leave holes between a program's segments, which the loader then takes for several modules.
+test_program_with_holes() {
+    cc -O2 -no-pie -Wl,--section-start=.text=0x800000 -o holes "$tests_root/tests/cli/servers/two_places.c"
+    run "$SNAG" trace -k -q -e accept -e accept:error=EMFILE:stack=accept_first:when=1 --client "$(clients 2)" -- ./holes
+    expect_status 0
+    expect_match err '^ > .*/holes\(accept_first\+0x[0-9a-f]+\) \[0x80[0-9a-f]+\]'
+    expect_equal 'injected' "$(grep -c INJECTED err)" 1
+    expect_has err 'two_places: first: accept: Too many open files'
+}
+
 # Without any name: by what trace -k showed, and by an id that is the same in each run.
 test_stripped_program() {
     local offset first
