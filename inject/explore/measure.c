@@ -83,6 +83,8 @@ int process_descriptors(pid_t pid, unsigned *count)
         ++*count;
     }
     closedir(folder);
+    if (highest < 0)
+        errno = ENOENT;
     return highest;
 }
 

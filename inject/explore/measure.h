@@ -87,7 +87,7 @@ void logs_look(struct logs *logs, const struct crowd *crowd);
  */
 uint64_t logs_lines(const struct logs *logs, uint64_t written, uint64_t *bytes, char *last, size_t size);
 
-/* Returns the highest descriptor of PID, -1 if it can't be known; how many are open goes to *COUNT. */
+/* Returns the highest descriptor of PID, -1 with errno if it can't be known (ENOENT: it has none, or is gone); how many are open goes to *COUNT. */
 int process_descriptors(pid_t pid, unsigned *count);
 
 /* Returns how long PID has run on a processor, ns. */

@@ -304,32 +304,42 @@ static bool is_to_run_out(const struct trial *trial, pid_t pid)
     return false;
 }
 
+static bool is_gone(int error)
+{
+    return error == ENOENT || error == ESRCH;
+}
+
 static void note_limit_error(struct trial *trial, pid_t pid)
 {
     snprintf(trial->out->limit_error, sizeof trial->out->limit_error, "process %d: %s%s", (int)pid, strerror(errno),
              errno == EPERM ? " (it runs as another user, and that needs CAP_SYS_RESOURCE)" : "");
 }
 
-/* poll(2) fails with EINVAL below the highest descriptor, so that is the least that is honest. */
+/*
+ * poll(2) fails with EINVAL below the highest descriptor, so that is the least that is honest.  A child that has ended since it
+ * was listed, and one that gave up its right to open any (sshd's), has nothing to be taken away.
+ */
 static void take_limit(struct trial *trial, pid_t pid)
 {
     unsigned count;
     int highest = process_descriptors(pid, &count);
     struct limit_taken *taken = &trial->limited[trial->limited_count];
-    if (!is_to_run_out(trial, pid))
+    if (!is_to_run_out(trial, pid) || (highest < 0 && is_gone(errno)))
         return;
     if (highest < 0) {
         note_limit_error(trial, pid);
         return;
     }
     int result = limit_change(pid, NULL, &taken->old);
+    if (result == 0 && taken->old.rlim_max <= (rlim_t)highest)
+        return;
     struct rlimit low = {.rlim_cur = (rlim_t)highest + 1, .rlim_max = taken->old.rlim_max};
     taken->pid = pid;
     if (result == 0)
         result = limit_change(pid, &low, NULL);
     if (result == 0)
         trial->limited_count++;
-    else
+    else if (!is_gone(errno))
         note_limit_error(trial, pid);
 }
 
