@@ -40,7 +40,7 @@ DECODE_SRC = inject/trace/decode.c inject/trace/decode_socket.c inject/trace/dec
 	inject/trace/words.c inject/trace/constants.c
 REPORT_SRC = inject/report/report.c inject/report/reader.c inject/report/figures.c inject/report/callsites.c inject/report/life.c \
 	inject/report/text.c inject/report/json.c
-SYMBOLS_SRC = inject/sites/symbols.c inject/sites/lines.c inject/sites/demangle.c inject/sites/texts.c \
+SYMBOLS_SRC = inject/sites/symbols.c inject/sites/gotable.c inject/sites/lines.c inject/sites/demangle.c inject/sites/texts.c \
 	inject/sites/pattern.c
 SITES_SRC = $(SYMBOLS_SRC) inject/sites/modules.c inject/sites/resolve.c inject/sites/sites.c
 LESSON_SRC = $(addprefix inject/lesson/,lesson.c stage.c script.c step.c check.c grade.c exercise.c text.c embed.c cells.c lanes.c page.c)
@@ -71,14 +71,15 @@ LESSON_SERVER_SRC = $(addprefix inject/lesson/server/,main.c tell.c create.c cli
 LESSON_ORIGINAL_SRC = inject/lesson/server/original.c
 
 # Unit tests: tests/unit/NAME_test.c each, with the sources of TEST_NAME.
-UNIT_TESTS = harness engine plan rulebook drain run trace lesson symbols sites oracle listener listener_policy listener_thread \
-	listener_sweep $(SHIM_TESTS)
+UNIT_TESTS = harness engine plan rulebook drain run trace lesson symbols gotable sites oracle listener listener_policy \
+	listener_thread listener_sweep $(SHIM_TESTS)
 TEST_engine = $(ENGINE_SRC)
 TEST_plan = $(ENGINE_SRC) $(PLAN_SRC)
 TEST_rulebook = inject/run/rulebook.c $(ENGINE_SRC) $(PLAN_SRC)
 TEST_drain = inject/trace/drain.c $(ENGINE_SRC)
 TEST_run = $(filter-out inject/main.c,$(SNAG_SRC)) $(LISTENER_SRC)
 TEST_sites = $(ENGINE_SRC) $(PLAN_SRC) $(SITES_SRC)
+TEST_gotable = inject/sites/gotable.c
 TEST_symbols = $(ENGINE_SRC) $(PLAN_SRC) $(SYMBOLS_SRC)
 TEST_oracle = inject/explore/oracle.c inject/explore/case.c inject/report/escape.c inject/run/verdict.c \
 	inject/plan/names.c $(ENGINE_SRC)

@@ -42,6 +42,7 @@
  *     sites/sites.c                 call sites: found on the board, named, counted
  *     sites/modules.c               the modules of a board as files
  *     sites/symbols.c, lines.c      functions in such a file; lines, and what was inlined
+ *     sites/gotable.c               Go's own table of its functions
  *     sites/pattern.c, resolve.c    caller= and stack=: where in the modules they are, told to the shim
  *     sites/demangle.c, texts.c     names as people write them; where strings are kept
  *

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "sites/demangle.h"
+#include "sites/gotable.h"
 #include "sites/lines.h"
 #include "sites/texts.h"
 
@@ -188,12 +189,60 @@ static void end_functions(struct symbols *symbols)
     }
 }
 
+/* --- Go's own table ---------------------------------------------------------------------------------------------- */
+
+static Elf_Scn *find_section(Elf *elf, const char *wanted, GElf_Shdr *header)
+{
+    size_t names;
+    Elf_Scn *section = NULL;
+    if (elf == NULL || elf_getshdrstrndx(elf, &names) != 0)
+        return NULL;
+    while ((section = elf_nextscn(elf, section)) != NULL) {
+        const char *name = gelf_getshdr(section, header) != NULL ? elf_strptr(elf, names, header->sh_name) : NULL;
+        if (name != NULL && strcmp(name, wanted) == 0)
+            return section;
+    }
+    return NULL;
+}
+
+/* A program that can be loaded anywhere says only when it runs where its functions begin: as a rule, all code does there. */
+static bool open_go(struct symbols *symbols, struct gotable *out, GElf_Addr *bias)
+{
+    GElf_Shdr header;
+    Elf *elf = dwfl_module_getelf(symbols->module, bias);
+    Elf_Scn *section = find_section(elf, ".gopclntab", &header);
+    if (section == NULL)
+        section = find_section(elf, ".data.rel.ro.gopclntab", &header);
+    Elf_Data *data = section != NULL ? elf_rawdata(section, NULL) : NULL;
+    if (data == NULL || !gotable_open(out, data->d_buf, data->d_size))
+        return false;
+    if (out->text == 0 && find_section(elf, ".text", &header) != NULL)
+        out->text = header.sh_addr;
+    return true;
+}
+
+/* They come behind those that the symbol table has, which strip takes away. */
+static void take_go_functions(struct symbols *symbols, const struct gotable *table, GElf_Addr bias)
+{
+    struct gofunction function;
+    for (uint64_t i = 0; i < table->count; i++)
+        if (gotable_function(table, i, &function) && function.to > function.from && function.name[0] != '\0')
+            symbols->functions[symbols->count++] = (struct function){.from = function.from + bias,
+                                                                     .to = function.to + bias,
+                                                                     .name = function.name,
+                                                                     .rank = RANK_UNSIZED - 1};
+}
+
 /* Without memory there are no functions, and the next call tries again. */
 static void read_functions(struct symbols *symbols)
 {
-    int count = dwfl_module_getsymtab(symbols->module);
+    struct gotable go;
+    GElf_Addr bias = 0;
+    int table = dwfl_module_getsymtab(symbols->module), count = table > 0 ? table : 0;
+    bool has_go = open_go(symbols, &go, &bias);
+    size_t room = (size_t)count + (has_go ? (size_t)go.count : 0);
     symbols->read = true;
-    symbols->functions = count > 0 ? calloc((size_t)count, sizeof *symbols->functions) : NULL;
+    symbols->functions = room > 0 ? calloc(room, sizeof *symbols->functions) : NULL;
     if (symbols->functions == NULL)
         return;
     for (int i = 1; i < count; i++)
@@ -204,6 +253,8 @@ static void read_functions(struct symbols *symbols)
             symbols->read = false;
             return;
         }
+    if (has_go)
+        take_go_functions(symbols, &go, bias);
     qsort(symbols->functions, symbols->count, sizeof *symbols->functions, compare_functions);
     end_functions(symbols);
 }

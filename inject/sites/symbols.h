@@ -3,8 +3,8 @@
  *
  * Functions come from the symbol table: the file's own, that of a debug file beside it or in the system's folder for them
  * (by build id or debug link), or the small one that some distributions leave in .gnu_debugdata; else the names that it
- * exports.  Lines, and functions that the compiler inlined, come from DWARF, where there is any.  Addresses are the file's
- * own ("link-time"), as objdump shows them.
+ * exports; and from Go's own table (gotable.h), which stripped programs keep.  Lines, and functions that the compiler
+ * inlined, come from DWARF, where there is any.  Addresses are the file's own ("link-time"), as objdump shows them.
  *
  * It reads files and takes time: milliseconds for the first function of a module, as much again for its first line.  It
  * never asks a server for debug files: names must not depend on a network, and a process may be waiting for them.  One
