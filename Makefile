@@ -33,7 +33,8 @@ RUN_SRC = inject/run/run.c inject/run/options.c inject/run/escape.c inject/run/s
 	inject/run/say.c inject/run/keeper.c inject/run/rulebook.c inject/run/command.c inject/run/environment.c $(SECCOMP_SRC)
 CONTROL_SRC = inject/control/ctl.c inject/control/found.c inject/control/server.c
 SECCOMP_SRC = inject/run/seccomp.c inject/run/filter.c inject/run/supervisor.c inject/run/notified.c inject/run/takeover.c \
-	inject/run/outside.c inject/run/evidence.c inject/run/readiness.c inject/run/target.c inject/run/recorder.c inject/run/warden.c
+	inject/run/outside.c inject/run/evidence.c inject/run/readiness.c inject/run/target.c inject/run/recorder.c inject/run/warden.c \
+	inject/run/callsite.c inject/run/stackwalk.c inject/run/registers.c inject/run/mapping.c inject/run/program.c
 TRACE_SRC = inject/trace/drain.c inject/trace/jsonl.c inject/trace/address.c inject/trace/strace.c $(DECODE_SRC)
 DECODE_SRC = inject/trace/decode.c inject/trace/decode_socket.c inject/trace/decode_fd.c inject/trace/decode_wait.c \
 	inject/trace/decode_uring.c \
@@ -106,7 +107,7 @@ FUZZ_trace = $(filter-out inject/main.c,$(SNAG_SRC))
 FUZZ_control = $(FUZZ_trace) $(LISTENER_SRC)
 
 # Servers and other programs that the command-line tests start: tests/cli/servers/NAME.c each.
-CLI_PROGRAMS = free_port student past wrong interrupted foreign tiny tiny_static tiny_asan caller hand_over sites sites_exec sites_asan thrower \
+CLI_PROGRAMS = free_port student past wrong interrupted foreign tiny tiny_static tiny_asan caller quiet hand_over sites sites_exec sites_asan thrower \
 	thrower_llvm two_places templates evhttp evhttp_core evhttp_shared evhttp_archive \
 	$(if $(SAN),,evhttp_static)
 LIBS_tiny_static = -static

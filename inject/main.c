@@ -26,6 +26,9 @@
  *     run/takeover.c, readiness.c   an accept made in the server's stead; a server seen to be ready
  *     run/outside.c, evidence.c     what decide() asks, and what a record shows, read from outside
  *     run/target.c, recorder.c      the server's processes and threads; records from snag itself
+ *     run/callsite.c                where a call was made, found from outside:
+ *           registers.c, stackwalk.c      a thread's registers, by ptrace; its stack, by libunwind
+ *           mapping.c, program.c          the files that a process has mapped; what a program's file says besides
  *     run/warden.c                  answers in our stead when we are gone
  *     run/reach.c, attach.c         can the shim get into a program: looked at before, proved after
  *     run/unseen.c                  what it does past the shim: io_uring, accepts of its own

@@ -35,12 +35,6 @@ static size_t mapped_count;
 static int (*find_object)(void *address, struct dl_find_object *out);
 static char own_program[PATH_MAX];
 
-/* The beginnings of the names of files whose frames say nothing about who makes a call. */
-static const char *const left_out[] = {
-    "libc.so.",    "libc-2.",       "ld-linux",    "ld-2.",       "libpthread.so", "libpthread-2.", "linux-vdso",
-    "libasan.so.", "libhwasan.so.", "libtsan.so.", "liblsan.so.", "libubsan.so.",  "libclang_rt.",
-};
-
 bool module_begin(void)
 {
     void *function = loader_find(RTLD_DEFAULT, "_dl_find_object");
@@ -139,14 +133,9 @@ static void copy_path(char *out, size_t size, const struct link_map *map)
 
 static bool is_left_out(const char *path, const struct dl_find_object *object)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     uintptr_t here = (uintptr_t)is_left_out;
-    if ((uintptr_t)object->dlfo_map_start <= here && here < (uintptr_t)object->dlfo_map_end)
-        return true;
-    for (size_t i = 0; i < sizeof left_out / sizeof left_out[0]; i++)
-        if (strncmp(name, left_out[i], strlen(left_out[i])) == 0)
-            return true;
-    return false;
+    bool ours = (uintptr_t)object->dlfo_map_start <= here && here < (uintptr_t)object->dlfo_map_end;
+    return ours || module_is_left_out(path);
 }
 
 static bool is_mapped_as(const struct mapped *entry, const struct dl_find_object *object)

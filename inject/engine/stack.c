@@ -77,6 +77,27 @@ uint16_t module_put(struct board *board, const char *path, const void *build_id,
     return MODULE_NONE;
 }
 
+/* The beginnings of the names of files whose frames say nothing about who makes a call. */
+static const char *const left_out[] = {
+    "libc.so.", "libc-2.",     "ld-linux",      "ld-2.",       "libpthread.so", "libpthread-2.", "linux-vdso",
+    "ld-musl-", "libasan.so.", "libhwasan.so.", "libtsan.so.", "liblsan.so.",   "libubsan.so.",  "libclang_rt.",
+};
+
+bool module_is_left_out(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    for (size_t i = 0; i < sizeof left_out / sizeof left_out[0]; i++)
+        if (strncmp(name, left_out[i], strlen(left_out[i])) == 0)
+            return true;
+    return false;
+}
+
+uint64_t stack_id_partial(uint64_t id)
+{
+    uint64_t partial = mix(id, hash_text("..."));
+    return partial ? partial : 1;
+}
+
 uint64_t stack_id(enum call call, const struct stack_frame *frames, size_t count)
 {
     uint64_t id = mix(0, hash_text(call_info(call)->name));
@@ -104,10 +125,11 @@ static bool stack_is(struct board *board, const struct stack *stack, enum call c
     return true;
 }
 
-static void stack_fill(struct stack *stack, enum call call, const uint64_t *frames, size_t count)
+static void stack_fill(struct stack *stack, enum call call, const uint64_t *frames, size_t count, bool partial)
 {
     stack->call = (uint16_t)call;
-    stack->count = (uint16_t)count;
+    stack->count = (uint8_t)count;
+    stack->partial = partial;
     memcpy(stack->frames, frames, count * sizeof frames[0]);
     atomic_store_explicit(&stack->unresolved, 1, memory_order_relaxed); /* it was not marked yet */
     atomic_store_explicit(&stack->state, 1, memory_order_release);
@@ -128,23 +150,34 @@ static uint32_t stack_lost(struct board *board)
     return STACK_NONE;
 }
 
-uint32_t stack_put(struct board *board, uint64_t id, enum call call, const uint64_t *frames, size_t count)
+static uint32_t put(struct board *board, uint64_t id, enum call call, const uint64_t *frames, size_t count,
+                    bool partial)
 {
     for (uint32_t n = 0; n < STACK_MAX; n++) {
         uint32_t index = (uint32_t)(id + n) % STACK_MAX;
         struct stack *stack = board_stack(board, index);
         uint64_t found = atomic_load_explicit(&stack->id, memory_order_relaxed);
         if (found == 0 && atomic_compare_exchange_strong(&stack->id, &found, id)) {
-            stack_fill(stack, call, frames, count);
+            stack_fill(stack, call, frames, count, partial);
             return index;
         }
         if (found != id)
             continue;
         if (!stack_is_filled(stack))
-            stack_fill(stack, call, frames, count); /* what its owner would write, so both may */
+            stack_fill(stack, call, frames, count, partial); /* what its owner would write, so both may */
         return stack_is(board, stack, call, frames, count) ? index : stack_lost(board);
     }
     return stack_lost(board);
+}
+
+uint32_t stack_put(struct board *board, uint64_t id, enum call call, const uint64_t *frames, size_t count)
+{
+    return put(board, id, call, frames, count, false);
+}
+
+uint32_t stack_put_partial(struct board *board, uint64_t id, enum call call, const uint64_t *frames, size_t count)
+{
+    return put(board, id, call, frames, count, true);
 }
 
 /* Every process that is attached could have written it: it must not lead out of the table. */

@@ -60,7 +60,8 @@ struct stack {
     _Atomic uint64_t id;           /* 0: free */
     _Atomic uint32_t state;        /* 0 until the frames are all there, then 1 */
     uint16_t call;                 /* of enum call */
-    uint16_t count;                /* frames */
+    uint8_t count;                 /* frames */
+    uint8_t partial;               /* 1: there are frames outward of these, which are not known */
     uint64_t frames[STACK_FRAMES]; /* module index << 48 | offset */
     /* Which patterns it matches: `marked` is the board's range_generation that the marks were made under. */
     _Atomic uint32_t marked;
@@ -96,8 +97,14 @@ uint32_t module_key(const char *path);
  */
 uint16_t module_put(struct board *board, const char *path, const void *build_id, size_t size, int32_t pid);
 
+/* Whether frames in the module at PATH say nothing of who makes a call: libc's, the loader's, a sanitizer's. */
+bool module_is_left_out(const char *path);
+
 /* Returns the id of the call site of CALL with the COUNT FRAMES, innermost first.  Never 0. */
 uint64_t stack_id(enum call call, const struct stack_frame *frames, size_t count);
+
+/* Returns the id of the stack that begins as that with ID, and of which no more is known.  Never 0. */
+uint64_t stack_id_partial(uint64_t id);
 
 /*
  * Returns the index of the stack with ID, CALL and the COUNT FRAMES (module index << 48 | offset, at most STACK_FRAMES),
@@ -105,6 +112,9 @@ uint64_t stack_id(enum call call, const struct stack_frame *frames, size_t count
  * stack has that id.
  */
 uint32_t stack_put(struct board *board, uint64_t id, enum call call, const uint64_t *frames, size_t count);
+
+/* As stack_put(), for a stack of which these FRAMES alone are known; ID is from stack_id_partial(). */
+uint32_t stack_put_partial(struct board *board, uint64_t id, enum call call, const uint64_t *frames, size_t count);
 
 /*
  * Marks STACK anew if ranges came since it was marked.  Returns whether that is all that snag will say of it; false while

@@ -20,8 +20,11 @@ static void read_sites(FILE *file, json_t *stacks)
     while (getline(&line, &room, file) > 0) {
         json_t *site = strncmp(line, SITE_LINE, strlen(SITE_LINE)) == 0 ? json_loads(line, 0, NULL) : NULL;
         const char *id = json_string_value(json_object_get(site, "id"));
+        json_t *frames = json_object_get(site, "frames");
+        if (json_is_true(json_object_get(site, "partial")))
+            json_array_append_new(frames, json_pack("{s:s}", "function", "..."));
         if (id != NULL)
-            json_object_set(stacks, id, json_object_get(site, "frames"));
+            json_object_set(stacks, id, frames);
         json_decref(site);
     }
     free(line);

@@ -47,11 +47,14 @@ static json_t *callsite_json(const struct callsite *site)
     char rule[SITE_RULE_MAX];
     enum call call = call_by_name(site->call, strlen(site->call));
     json_t *frames = json_object_get(site->line, "frames");
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "site", site->id, "call", site->call, "name",
-                     site->name, "count", (json_int_t)site->count, "failed", (json_int_t)site->failed, "injected",
-                     (json_int_t)site->injected, "rule",
-                     call != CALL_NONE ? json_string(site_rule(call, site->id, rule)) : json_null(), "frames",
-                     frames != NULL ? json_incref(frames) : json_array());
+    json_t *object = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "site", site->id, "call", site->call, "name",
+                               site->name, "count", (json_int_t)site->count, "failed", (json_int_t)site->failed,
+                               "injected", (json_int_t)site->injected, "rule",
+                               call != CALL_NONE ? json_string(site_rule(call, site->id, rule)) : json_null(), "frames",
+                               frames != NULL ? json_incref(frames) : json_array());
+    if (json_is_true(json_object_get(site->line, "partial")))
+        json_object_set_new(object, "partial", json_true());
+    return object;
 }
 
 static json_t *callsites_json(const struct callsites *sites)

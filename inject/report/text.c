@@ -240,13 +240,18 @@ static void print_source(const struct callsite *site, char *out, size_t size)
         snprintf(out, size, ", %s of %s", text_of(frame, "offset"), text_of(frame, "module"));
 }
 
+static bool is_partial(const struct callsite *site)
+{
+    return json_is_true(json_object_get(site->line, "partial"));
+}
+
 static void print_callsite(const struct callsite *site, FILE *out)
 {
     char source[1024], rule[SITE_RULE_MAX];
     enum call call = call_by_name(site->call, strlen(site->call));
     print_source(site, source, sizeof source);
-    line(out, "  %-13s %9" PRIu64 " %8" PRIu64 " %8" PRIu64 "  %s%s", site->call, site->count, site->failed,
-         site->injected, site->name, source);
+    line(out, "  %-13s %9" PRIu64 " %8" PRIu64 " %8" PRIu64 "  %s%s%s", site->call, site->count, site->failed,
+         site->injected, site->name, is_partial(site) ? " < ?" : "", source);
     if (call != CALL_NONE)
         line(out, "  %-13s %9s %8s %8s  -e %s", "", "", "", "", site_rule(call, site->id, rule));
 }
@@ -254,14 +259,19 @@ static void print_callsite(const struct callsite *site, FILE *out)
 static void print_callsites(const struct report *report, FILE *out)
 {
     const struct callsites *sites = &report->callsites;
+    bool partial = false;
     if (sites->count == 0 && sites->unwalked == 0)
         return;
     line(out, "%s", "");
     line(out, "Call sites, each with a rule for it alone");
     line(out, "  %-13s %9s %8s %8s", "", "count", "failed", "injected");
     for (size_t i = 0; i < sites->count; i++)
-        if (sites->list[i]->count > 0)
+        if (sites->list[i]->count > 0) {
             print_callsite(sites->list[i], out);
+            partial |= is_partial(sites->list[i]);
+        }
+    if (partial)
+        line(out, "  < ?: there, who called that is not known");
     if (sites->unwalked > 0)
         line(out, "  %" PRIu64 " call%s without a call site: the stack could not be walked safely", sites->unwalked,
              sites->unwalked == 1 ? "" : "s");

@@ -50,6 +50,9 @@ struct backend {
     /* Until the server is ready: looks for that (board->ready_ns), if it is time to. */
     void (*look)(struct outside *outside);
 
+    /* Says in words why calls have no call sites, in a session with such; NULL: nothing keeps them from it. */
+    const char *(*siteless)(struct outside *outside);
+
     /* Says in words what failed in the gate with ERROR. */
     const char *(*gate_fault)(int error);
 

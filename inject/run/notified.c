@@ -7,8 +7,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "run/callsite.h"
 #include "run/clock.h"
 #include "run/readiness.h"
+
+#define RESOLVE_PATIENCE_NS (10 * NS_PER_S)
+#define RESOLVE_POLL_NS (NS_PER_MS / 2)
 
 enum { CONFIRMS_MAX = 12 }; /* looks at a socket that is to listen, each twice as far from the last */
 
@@ -46,15 +50,28 @@ static void plan_action(struct notified *call)
         call->due_ns = clock_ns() + rule->delay_enter_ns;
 }
 
-void notified_decide(struct notified *call)
+/* Whether somebody wants to know where CALL was made: a record of it, or a rule that may be about it. */
+static bool wants_site(const struct notified *call)
 {
-    bool accepts = call_info(call->call)->class == OF_ACCEPT;
-    struct board *board = call->supervisor->board;
-    call->want = __atomic_load_n(&board->wanted[call->call], __ATOMIC_RELAXED);
+    return call->supervisor->board->sites && (call->want & WANT_SITE) &&
+           ((call->want & WANT_RECORD) || decide_concerns(call->supervisor->board, call->call, call->scene.fd));
+}
+
+static void begin(struct notified *call)
+{
+    call->want = __atomic_load_n(&call->supervisor->board->wanted[call->call], __ATOMIC_RELAXED);
     call->begin = recorder_stamp(call->supervisor->recorder);
     call->scene.ops = &outside_scene_ops;
     call->scene.call = call->call;
     call->scene.fd = named_fd(call);
+}
+
+static void decide_about(struct notified *call)
+{
+    bool accepts = call_info(call->call)->class == OF_ACCEPT;
+    struct board *board = call->supervisor->board;
+    call->stage = STAGE_ENTER;
+    call->due_ns = 0;
     call->scene.has_address = accepts && argument(call, 1) != 0;
     call->scene.struck = call->process->struck;
     if (accepts && (call->want & WANT_RULE))
@@ -69,6 +86,25 @@ void notified_decide(struct notified *call)
         plan_action(call);
     if ((call->want & WANT_ARGUMENTS) && ((call->want & WANT_RECORD) || call->decision.rule != NULL))
         evidence_take(call);
+}
+
+/* Finds out where CALL was made.  Rules that ask for functions act from the first call on: snag looks them up meanwhile. */
+static enum outcome find_site(struct notified *call)
+{
+    if (call->resolve_ns == 0) {
+        begin(call);
+        if (!wants_site(call))
+            return ANSWERED;
+        if (call->supervisor->callsites != NULL && !callsite_find(call))
+            return AGAIN;
+        if (call->stack == NULL)
+            atomic_fetch_add_explicit(&call->supervisor->board->unwalked, 1, memory_order_relaxed);
+        call->resolve_ns = clock_ns() + RESOLVE_PATIENCE_NS;
+    }
+    if (callsite_is_resolved(call) || clock_ns() > call->resolve_ns)
+        return ANSWERED;
+    call->due_ns = clock_ns() + RESOLVE_POLL_NS;
+    return PARK;
 }
 
 bool notified_is_valid(const struct notified *call)
@@ -150,6 +186,7 @@ void notified_record(struct notified *call, const void *address, size_t length)
         .flags = (uint16_t)event_flags(call),
         .nth = call->decision.rule != NULL ? call->decision.nth : 0,
         .arg = call->arg,
+        .site = call->stack != NULL ? atomic_load_explicit(&call->stack->id, memory_order_relaxed) : 0,
     };
     recorder_write(call->supervisor->recorder, &event, payload, length);
 }
@@ -280,6 +317,12 @@ enum outcome notified_run(struct notified *call)
     unsigned actions = call->acts ? call->decision.rule->actions : 0;
     if (call->stage == STAGE_CONFIRM)
         return confirm(call);
+    if (call->stage == STAGE_SITE) {
+        enum outcome outcome = find_site(call);
+        if (outcome != ANSWERED)
+            return outcome;
+        decide_about(call);
+    }
     if (call->stage != STAGE_CALL && call->due_ns != 0 && clock_ns() < call->due_ns)
         return PARK;
     if (call->stage == STAGE_EXIT)

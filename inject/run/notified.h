@@ -8,6 +8,7 @@
  *     takeover.c    an accept made in the server's stead
  *     evidence.c    what its record shows of its arguments
  *     readiness.c   a wait on a listening socket, seen in /proc
+ *     callsite.c    where it was made
  *
  * A call ends in one of three ways: it is answered; it is parked, with the time or the connection that it waits for; or a
  * signal has taken it from us (ENOENT), and then what was decided is kept for the thread, which usually makes the same
@@ -57,7 +58,8 @@ struct supervisor {
     struct board *board;
     struct recorder *recorder;
     struct targets *targets;
-    int listener; /* of the notifications; -1: not there yet */
+    struct callsites *callsites; /* NULL: the session has none */
+    int listener;                /* of the notifications; -1: not there yet */
     pthread_mutex_t lock;
     struct in_flight *in_flight;
     struct notified *parked;
@@ -79,6 +81,7 @@ struct supervisor {
 };
 
 enum stage {
+    STAGE_SITE,    /* not decided: its call site is not known, or snag has not looked for functions there */
     STAGE_ENTER,   /* decided; a delay before it may run */
     STAGE_CALL,    /* an accept waits for a connection */
     STAGE_EXIT,    /* it is done, and a delay behind it runs */
@@ -95,6 +98,9 @@ struct notified {
     unsigned want;
     struct decision decision;
     enum stage stage;
+    struct stack *stack; /* its call site; NULL: not known */
+    uint64_t sp;         /* where its stack ends, if that was asked; 0: not known */
+    uint64_t resolve_ns; /* in STAGE_SITE: until then */
     bool acts, replaced, consume, missed, signalled, unobserved;
     bool taken;            /* by a signal: it may come again */
     int ret, error;        /* what it is answered with */
@@ -119,10 +125,10 @@ enum outcome {
     ANSWERED,
     PARK,  /* it has to wait: `stage`, `due_ns`, `epoll` say for what */
     TAKEN, /* a signal has taken it from us */
+    AGAIN, /* we have: nothing was done, and it comes again as a new one */
 };
 
-/* notified.c: decides about a new call, and goes on with one. */
-void notified_decide(struct notified *call);
+/* notified.c: begins with a new call, or goes on with one. */
 enum outcome notified_run(struct notified *call);
 
 /* Answers CALL: with its `ret` or `error`, or by letting it through.  TAKEN if it is not ours any more. */

@@ -99,7 +99,7 @@ static const char help_text[] =
     "no trace shows; that it does is said.  io_uring_setup:error=ENOSYS refuses io_uring to who asks by syscall(2).\n"
     "\n"
     "With --backend seccomp a call that no rule changes is let through and its result is not known: = ? in a\n"
-    "trace, null in JSON; accepts and listens are known.  There are no call sites then.\n"
+    "trace, null in JSON; accepts and listens are known.  Call sites need that nothing else traces the server.\n"
     "\n"
     "Times have a unit: 10ms, 1.5s.  Exit status: the server's, or the client's where there is one (and\n"
     "the server did not end first); 128+N if signal N ended it; 124 client timed out; 125 snag failed;\n"

@@ -26,8 +26,12 @@ static _Atomic uint64_t *outside_counter(const struct scene *scene, uint32_t slo
         return &call->thread->ordinals[slot];
     case PER_FD:
         return scene->fd >= 0 ? process_fd_ordinal(call->process, slot, scene->fd) : NULL;
-    case PER_TREE:
     case PER_SITE:
+        if (call->stack == NULL)
+            return NULL;
+        return board_site_ordinal(call->supervisor->board, slot,
+                                  (uint32_t)(call->stack - board_stack(call->supervisor->board, 0)));
+    case PER_TREE:
         break;
     }
     return NULL;
@@ -153,11 +157,10 @@ static bool outside_room(const struct scene *scene, uint32_t slot, uint32_t seri
     return taken + needed <= capacity;
 }
 
-/* Not walked from outside: plans that need it are refused (seccomp.c). */
+/* Found before anything is decided (callsite.c). */
 static struct stack *outside_site(const struct scene *scene)
 {
-    (void)scene;
-    return NULL;
+    return call_of(scene)->stack;
 }
 
 const struct scene_ops outside_scene_ops = {

@@ -48,8 +48,6 @@ static bool seccomp_lacks(const struct outside *outside, const struct rule *rule
 /* A result that the kernel gives is past us when it exists. */
 static const char *seccomp_refuses(const struct rule *rule)
 {
-    if (rule_needs_site(rule))
-        return "call sites are known to the preload backend alone";
     bool made_up = rule->actions & (ACT_FAIL | ACT_RETURN);
     for (size_t i = 0; i < CALL_WORDS; i++)
         if (rule->overrules[i] != 0)
@@ -107,6 +105,11 @@ static void seccomp_look(struct outside *outside)
     free(list);
 }
 
+static const char *seccomp_siteless(struct outside *outside)
+{
+    return supervisor_siteless(outside->supervisor);
+}
+
 const struct backend backend_seccomp = {
     .name = "seccomp",
     .reach = reach_outside,
@@ -116,6 +119,7 @@ const struct backend backend_seccomp = {
     .lacks = seccomp_lacks,
     .open = seccomp_open,
     .look = seccomp_look,
+    .siteless = seccomp_siteless,
     .gate_fault = filter_install_fault,
     .close = seccomp_close,
 };

@@ -201,6 +201,8 @@ static const char *why_no_sites(void *context)
     const struct session *session = context;
     if (session->sites == NULL)
         return "this session has no call sites, which caller=, stack=, site= and per=site need: start it with --sites";
+    if (session->outside != NULL)
+        return session->backend->siteless(session->outside);
     uint32_t without = atomic_load(&session->board->no_unwinder);
     if (without > 0 && without >= atomic_load(&session->board->attached))
         return "libunwind can't be used in the server, so its calls have no call sites: is libunwind8 installed?";
@@ -238,8 +240,7 @@ static int make_board(struct session *session)
     } else if (session->backend->prepare(shim) == 0) {
         rulebook_begin(session->rules, set);
         session->needs_sites = set->sites;
-        if (session->backend->open == NULL)
-            set->sites |= session->options->sites;
+        set->sites |= session->options->sites;
         session->file = boardfile_new(set, session->start_ns, shim, !session->options->standalone);
     }
     if (session->file != NULL) {
@@ -278,10 +279,6 @@ static int open_backend(struct session *session)
         return 0;
     if (plan_is_refused(session))
         return -1;
-    if (session->options->stacks) {
-        say_error("--stack-traces: call sites are known to the preload backend alone");
-        return -1;
-    }
     session->outside = session->backend->open(session->board, &session->gate);
     return session->outside != NULL ? 0 : -1;
 }

@@ -416,6 +416,21 @@ static uint64_t next_tick(const struct session *session, size_t count)
     return ns > TICK_IDLE_NS ? TICK_IDLE_NS : ns;
 }
 
+/* As below, where the stacks are walked from outside. */
+static void look_for_walks(struct session *session)
+{
+    const char *why = session->unwinder_said ? NULL : session->backend->siteless(session->outside);
+    if (why == NULL)
+        return;
+    session->unwinder_said = true;
+    if (!session->needs_sites) {
+        say_note("calls without call sites: %s", why);
+        return;
+    }
+    say_error("a rule needs call sites, and there are none: %s", why);
+    session_fail(session);
+}
+
 /* A rule that needs call sites can do nothing in a process that has none. */
 static void look_for_unwinder(struct session *session)
 {
@@ -437,7 +452,10 @@ static void look_at_sites(struct session *session)
     const char *pattern;
     if (session->sites == NULL)
         return;
-    look_for_unwinder(session);
+    if (session->outside != NULL)
+        look_for_walks(session);
+    else
+        look_for_unwinder(session);
     if (sites_serve(session->sites, &pattern) == 0 || session->failed)
         return;
     say_error("%s: too many functions have such a name: they make more than %d ranges of addresses", pattern,
@@ -531,8 +549,11 @@ static void reap(struct session *session)
     while (waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid != 0) {
         pid_t pid = ended.si_pid;
         bool own_session = getsid(pid) != getsid(0); /* asked while there is still somebody to ask about */
-        if (waitpid(pid, &status, WNOHANG) != pid)
+        pid_t reaped = waitpid(pid, &status, WNOHANG);
+        if (reaped < 0)
             return;
+        if (reaped == 0 || WIFSTOPPED(status)) /* a thread that the seccomp backend holds up (run/registers.h) */
+            continue;
         if (client_reaped(&session->client, pid, status))
             session->client_done = true;
         else if (client_reaped(&session->ready_command, pid, status))

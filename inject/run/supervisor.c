@@ -15,6 +15,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "run/callsite.h"
 #include "run/clock.h"
 #include "run/reach.h"
 #include "run/readiness.h"
@@ -273,7 +274,7 @@ static bool take_up(struct supervisor *supervisor, struct notified *held, const 
         call_free(held);
         return false;
     }
-    if (!is_same(&held->notif, notif)) {
+    if (!is_same(&held->notif, notif) || !callsite_is_same(held, notif)) {
         call_drop(held);
         return false;
     }
@@ -299,9 +300,8 @@ static void handle_call(struct supervisor *supervisor, struct thread *thread, co
         let_through(supervisor, notif);
         return;
     }
-    notified_decide(&call);
     enum outcome outcome = notified_run(&call);
-    if (outcome != ANSWERED)
+    if (outcome != ANSWERED && outcome != AGAIN)
         keep_call(&call, outcome);
 }
 
@@ -351,8 +351,11 @@ static void handle(struct supervisor *supervisor, const struct seccomp_notif *no
         return;
     }
     bool executes = notif->data.nr == SYS_execve || notif->data.nr == SYS_execveat;
-    if (!executes && supervisor->executed && (fresh || thread->process->executes))
+    if (!executes && supervisor->executed && (fresh || thread->process->executes)) {
+        if (supervisor->callsites != NULL)
+            callsites_enter(supervisor->callsites, thread->process);
         report_process(supervisor, thread->process, !thread->process->executes);
+    }
     if (executes && fresh)
         thread->process->executes = true;
     handle_thread(supervisor, thread, notif);
@@ -487,6 +490,9 @@ static int open_parts(struct supervisor *supervisor, struct board *board)
     supervisor->warden = warden_start(board, supervisor->in_flight);
     supervisor->recorder = recorder_new(board);
     supervisor->targets = targets_new(drop_thread, supervisor);
+    supervisor->callsites = board->sites ? callsites_new(board) : NULL;
+    if (board->sites && supervisor->callsites == NULL)
+        atomic_fetch_add(&board->no_unwinder, 1);
     if (supervisor->warden < 0 || supervisor->recorder == NULL || supervisor->targets == NULL)
         return -1;
     return open_waits(supervisor);
@@ -539,6 +545,13 @@ int supervisor_start(struct supervisor *supervisor, int listener)
     return 0;
 }
 
+const char *supervisor_siteless(struct supervisor *supervisor)
+{
+    if (supervisor->callsites == NULL)
+        return "libunwind can't be loaded: install libunwind8";
+    return callsites_fault(supervisor->callsites);
+}
+
 /* Looks often at first, and never for more than an eighth of the time. */
 bool supervisor_look_is_due(struct supervisor *supervisor, uint64_t now_ns)
 {
@@ -582,6 +595,7 @@ void supervisor_free(struct supervisor *supervisor)
     if (supervisor->running)
         stop_threads(supervisor);
     targets_free(supervisor->targets);
+    callsites_free(supervisor->callsites);
     takeover_free(supervisor);
     close_fd(supervisor->listener);
     warden_end(supervisor->warden);

@@ -23,6 +23,9 @@ int supervisor_start(struct supervisor *supervisor, int listener);
 void supervisor_look(struct supervisor *supervisor, const struct proc *list, size_t count);
 bool supervisor_look_is_due(struct supervisor *supervisor, uint64_t now_ns);
 
+/* Says in words why calls have no call sites, in a session that has some; NULL: they have. */
+const char *supervisor_siteless(struct supervisor *supervisor);
+
 /* Ends it: no process of the server lives any more.  NULL is fine. */
 void supervisor_free(struct supervisor *supervisor);
 

@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "run/callsite.h"
 #include "run/clock.h"
 
 enum {
@@ -45,6 +46,7 @@ static void process_free(struct process *process)
         close(process->pidfd);
     if (process->folder >= 0)
         close(process->folder);
+    callsites_leave(process);
     free(process->fd_ordinals);
     free(process);
 }
@@ -53,6 +55,8 @@ static void thread_free(struct targets *targets, struct thread *thread)
 {
     if (thread->held != NULL)
         targets->drop(targets->context, thread);
+    if (thread->place >= 0)
+        close(thread->place);
     thread->process->threads--;
     free(thread);
 }
@@ -140,6 +144,7 @@ struct thread *targets_find(struct targets *targets, pid_t tid, bool *fresh)
     if (thread == NULL)
         return NULL;
     thread->tid = tid;
+    thread->place = -1;
     thread->process = find_process(targets, pid, fresh);
     if (thread->process == NULL) {
         free(thread);

@@ -7,6 +7,7 @@
 #ifndef SNAG_TARGET_H
 #define SNAG_TARGET_H
 
+#include <linux/seccomp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +30,8 @@ struct fd_ordinal {
     _Atomic uint64_t count;
 };
 
+struct image;
+
 struct process {
     pid_t pid;
     int pidfd;
@@ -43,16 +46,27 @@ struct process {
     _Atomic uint64_t ordinals[RULE_MAX]; /* per=process, by slot */
     struct fd_ordinal *fd_ordinals;
     size_t fd_ordinal_count;
+    struct image *image; /* the program that it executes, as callsite.c knows it; NULL: it does not */
     struct process *next;
 };
 
 struct notified;
 
+/* A stack that was walked for a call that comes again. */
+struct walked {
+    struct seccomp_data data;
+    uint64_t sp;
+    uint32_t stack; /* on the board; STACK_NONE: it could not be walked */
+    bool valid;
+};
+
 struct thread {
     pid_t tid;
     struct process *process;
     struct fallback fallback;
-    struct notified *held;               /* a call of it that was begun and not answered; the supervisor's */
+    struct notified *held; /* a call of it that was begun and not answered; the supervisor's */
+    struct walked walked;
+    int place;                           /* /proc/PID/task/TID/syscall; -1: not open */
     _Atomic uint64_t ordinals[RULE_MAX]; /* per=thread, by slot */
     struct thread *next;
 };

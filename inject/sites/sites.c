@@ -223,7 +223,8 @@ static struct site *get_site(struct sites *sites, uint64_t id)
     struct site *site = calloc(1, sizeof *site);
     if (site == NULL)
         return NULL;
-    *site = (struct site){.id = id, .call = (enum call)stack->call, .function = "unknown", .number = 1};
+    *site = (struct site){
+        .id = id, .call = (enum call)stack->call, .partial = stack->partial, .function = "unknown", .number = 1};
     sites->list[sites->count++] = site;
     *slot = site;
     return site;

@@ -46,6 +46,7 @@ struct site {
     enum call call;
     struct site_frame *frames; /* innermost first; there may be none */
     size_t frame_count;
+    bool partial;         /* there are frames outward of these, which are not known */
     const char *function; /* that the site is called by: of its innermost frame with a name, or offset@module */
     unsigned number;      /* 1, 2, ... among the sites of one call in one function; by sites_sort() */
     uint64_t calls, failed, injected;

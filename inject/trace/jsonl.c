@@ -283,8 +283,11 @@ static void write_site(struct jsonl *trace, uint64_t id)
     site->written = true;
     for (size_t i = 0; i < site->frame_count; i++)
         json_array_append_new(frames, frame_json(&site->frames[i]));
-    jsonl_object(trace, json_pack("{s:s, s:s, s:o, s:o}", "type", "site", "id", site_id_text(id, text), "function",
-                                  jsonl_text(site->function), "frames", frames));
+    json_t *line = json_pack("{s:s, s:s, s:o, s:o}", "type", "site", "id", site_id_text(id, text), "function",
+                             jsonl_text(site->function), "frames", frames);
+    if (site->partial)
+        json_object_set_new(line, "partial", json_true());
+    jsonl_object(trace, line);
 }
 
 /* A call whose stack could not be walked has null. */

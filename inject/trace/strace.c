@@ -103,4 +103,6 @@ void strace_stack(const struct site *site, FILE *out)
     for (size_t i = 0; i < site->frame_count; i++)
         for (size_t j = 0; j < site->frames[i].place_count; j++)
             print_place(&site->frames[i], &site->frames[i].places[j], out);
+    if (site->partial)
+        fputs(" > ... (who called that is not known)\n", out);
 }

@@ -392,7 +392,7 @@ static void nonsense_on_the_board(void **state)
         atomic_store(&stack->id, id);
         atomic_store(&stack->state, 1);
         stack->call = (uint16_t)(rand() % (CALL_COUNT + 5));
-        stack->count = (uint16_t)(rand() % 40);
+        stack->count = (uint8_t)(rand() % 40);
         for (size_t k = 0; k < STACK_FRAMES; k++)
             stack->frames[k] = frame((uint32_t)rand() % 60, (uint64_t)rand());
     }
