@@ -316,7 +316,7 @@ static void kill_leftovers(const char *folder)
     char variable[PATH_MAX + 16];
     struct proc *list;
     snprintf(variable, sizeof variable, "SNAG_BOARD=%s", folder);
-    ssize_t count = proc_list(&list);
+    ssize_t count = proc_list_all(&list);
     for (ssize_t i = 0; i < count; i++)
         if (list[i].pid != getpid() && list[i].state != 'Z' &&
             (proc_maps(list[i].pid, folder) == 1 || proc_has_variable(list[i].pid, variable)) &&

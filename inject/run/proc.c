@@ -93,7 +93,7 @@ void proc_leave_out(void)
         free(list);
 }
 
-ssize_t proc_list(struct proc **out)
+static ssize_t list(struct proc **out, bool all)
 {
     size_t count = 0, room = 0;
     struct dirent *entry;
@@ -104,7 +104,7 @@ ssize_t proc_list(struct proc **out)
     while ((entry = readdir(folder)) != NULL) {
         char *end;
         long pid = strtol(entry->d_name, &end, 10);
-        if (*end != '\0' || pid <= 0 || is_left_out((pid_t)pid))
+        if (*end != '\0' || pid <= 0 || (!all && is_left_out((pid_t)pid)))
             continue;
         if (count == room) {
             struct proc *more = realloc(*out, (room = room ? 2 * room : 256) * sizeof **out);
@@ -123,6 +123,16 @@ fail:
     closedir(folder);
     errno = ENOMEM;
     return -1;
+}
+
+ssize_t proc_list(struct proc **out)
+{
+    return list(out, false);
+}
+
+ssize_t proc_list_all(struct proc **out)
+{
+    return list(out, true);
 }
 
 static int read_link(pid_t pid, const char *name, char out[PATH_MAX])

@@ -33,6 +33,9 @@ void proc_leave_out(void);
 /* Lists every process into *OUT, to be freed.  Returns how many, or -1 with errno. */
 ssize_t proc_list(struct proc **out);
 
+/* The same, with those that proc_leave_out() found. */
+ssize_t proc_list_all(struct proc **out);
+
 /* Copies the path of PID's program into OUT, terminated; "?" if it can't be known. */
 void proc_exe(pid_t pid, char out[PATH_MAX]);
 

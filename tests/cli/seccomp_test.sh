@@ -492,7 +492,7 @@ test_server_outlives_snag() {
     until outlives accept:error=EMFILE:when=1..1000000; do
         [ $((++tries)) -lt 10 ] || fail 'other sessions are always quicker'
     done
-    run "$SNAG" run -- true
+    run "$SNAG" explore --sites listen --faults EADDRINUSE --modes once --connect -- "$TINY" 0
     wait_for 5 eval '! listens'
     for rule in accept:error=ENOBUFS:when=100 accept:delay_enter=60s:when=1 accept:delay_exit=60s:when=1; do
         until outlives $rule blocks; do
