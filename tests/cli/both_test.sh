@@ -4,21 +4,28 @@
 # shellcheck source=../../scripts/servers.sh
 . "$tests_root/scripts/servers.sh"
 
+# The tests of FILE that are named behind it.
+these_under_seccomp() {
+    local file="$tests_root/tests/cli/$1"
+    shift
+    SNAG_BACKEND=seccomp "$file" "$@" >result || {
+        grep -v "^ok " result
+        fail 'not under seccomp'
+    }
+    tail -n 1 result
+}
+
 # All tests of FILE but those named behind it.
 under_seccomp() {
-    local file="$tests_root/tests/cli/$1" name names=()
+    local file=$1 name names=()
     shift
-    for name in $("$file" --list); do
+    for name in $("$tests_root/tests/cli/$file" --list); do
         case " $* " in
         *" $name "*) ;;
         *) names+=("$name") ;;
         esac
     done
-    SNAG_BACKEND=seccomp "$file" "${names[@]}" >result || {
-        grep -v "^ok " result
-        fail 'not under seccomp'
-    }
-    tail -n 1 result
+    these_under_seccomp "$file" "${names[@]}"
 }
 
 test_of_run() {
@@ -42,6 +49,11 @@ test_of_ctl() {
 test_of_call_sites() {
     under_seccomp callsites_test.sh
     under_seccomp run_sites_test.sh test_exceptions_through_wrapped_calls test_libunwind_is_loaded_only_for_call_sites
+}
+
+# Those that tell cases apart by their call sites.
+test_of_explore() {
+    these_under_seccomp explore_test.sh test_two_listeners test_narrowed
 }
 
 # ids_of COMMAND...: the calls of a server, or of a program, and where they are made; those under seccomp into `outside`,
