@@ -241,7 +241,7 @@ bool ctl_is_command(const char *name)
 
 /* --- The sessions ------------------------------------------------------------------------------------------------- */
 
-/* What is left of sessions that were killed goes, and that is said: it would be found again and again. */
+/* What is left of sessions that were killed goes, and that is said to who looks at them all: a command is of one session. */
 static void clean_up(void)
 {
     size_t count = boardfile_clean();
@@ -294,6 +294,7 @@ static json_t *session_json(const struct found *found)
 static int list_sessions(const struct order *order)
 {
     struct found *list;
+    clean_up();
     ssize_t count = found_list(&list);
     if (count < 0) {
         say_error("can't list the sessions: %s", strerror(errno));
@@ -477,7 +478,6 @@ static int show(const char *text)
 static int run_words(struct order *order, int count, char **words)
 {
     const struct command *command = &commands[0];
-    clean_up();
     if (count == 0)
         return list_sessions(order);
     if (!ctl_is_command(words[0])) {
