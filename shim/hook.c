@@ -36,6 +36,8 @@ static void plan_failure(struct hook *hook, const struct rule *rule)
 static void begin_action(struct hook *hook)
 {
     const struct rule *rule = hook->decision.rule;
+    if (!hook->t_ns)
+        hook->t_ns = session_stamp();
     if (hook->decision.yielded)
         return;
     if (rule->actions & ACT_DELAY_ENTER)
@@ -51,15 +53,21 @@ static void begin_action(struct hook *hook)
     hook->acts = true;
 }
 
+/*
+ * Behind a decision a stamp costs 6 ns more than before it, for it waits there for the counters; and where no rule acts, it
+ * is for nothing.  So the thread's last decision says whether one is taken before: what was made to fail is tried again.
+ */
 void hook_begin(struct hook *hook)
 {
-    if (hook->want & WANT_RECORD)
+    if ((hook->want & WANT_RECORD) || snag_thread.acted)
         hook->t_ns = session_stamp();
     if (!(hook->want & WANT_RULE))
         return;
     hook->scene.ops = &hook_scene_ops;
     hook->scene.struck = atomic_load_explicit(&session_process()->struck, memory_order_relaxed);
-    if (decide(snag_board, &hook->scene, &hook->decision))
+    bool acts = decide(snag_board, &hook->scene, &hook->decision);
+    snag_thread.acted = acts;
+    if (acts)
         begin_action(hook);
 }
 
@@ -100,9 +108,9 @@ static uint64_t site_id(struct hook *hook)
 
 static void record_call(struct hook *hook, int ret, int error, const void *address, socklen_t length)
 {
-    /* A stamp costs as much as a fifth of an injected call: what was not made, or not timed, gets one alone. */
-    uint64_t begin = hook->t_ns ? hook->t_ns : session_stamp();
-    uint64_t end = hook->t_ns && !hook->replaced ? session_stamp() : begin, position;
+    /* A stamp costs as much as a fifth of an injected call: what was not made, or not timed, has that of its entry alone. */
+    bool timed = (hook->want & WANT_RECORD) && !hook->replaced;
+    uint64_t end = timed ? session_stamp() : hook->t_ns, position;
     uint64_t site = site_id(hook);
     size_t size = length;
     if (hook->shows)
@@ -116,8 +124,8 @@ static void record_call(struct hook *hook, int ret, int error, const void *addre
     event->err = ret < 0 ? (uint16_t)error : 0;
     event->flags = (uint16_t)event_flags(hook);
     event->arg = hook->arg;
-    event->t_ns = begin;
-    event->dur_ns = end - begin;
+    event->t_ns = hook->t_ns;
+    event->dur_ns = end - hook->t_ns;
     event->rule = hook->decision.rule ? (uint16_t)hook->decision.rule->number : 0;
     event->nth = hook->decision.rule ? hook->decision.nth : 0;
     event->site = site;

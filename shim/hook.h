@@ -50,7 +50,7 @@ struct hook {
     bool shows_no_more; /* a piece could not be read, or there is no room */
     int ret;
     int error;
-    uint64_t t_ns;       /* at entry; 0: not needed */
+    uint64_t t_ns;       /* at entry; 0: not known, for nothing is to be recorded yet */
     const void *frame;   /* the wrapper's frame address: who called it is found from there */
     bool walked;         /* `stack` is set */
     struct stack *stack; /* the call site; NULL: it is not known */

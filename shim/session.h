@@ -44,6 +44,7 @@ struct thread {
     int32_t tid;
     struct ring *ring; /* NULL: it uses the shared one */
     uint32_t tries;    /* records without a ring of its own */
+    bool acted;        /* a rule acted on the last call that was decided: a hint */
     struct fallback fallback;
     _Atomic uint64_t ordinals[RULE_MAX]; /* per=thread, by slot */
 };
