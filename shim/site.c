@@ -15,6 +15,9 @@
 
 enum {
     BUCKETS = 4096,
+    PROBES_MAX = 32,    /* stacks of a bucket that are looked at */
+    RECENT_SETS = 8192, /* powers of two, both */
+    RECENT_WAYS = 8,
     ARENA = 8 << 20,       /* bytes for trails, of which only what is used takes memory */
     STACK_ROOM = 16 << 10, /* bytes that a walk may need: four times what was measured */
     GROWS_MAX = 8 << 20,   /* bytes of the first thread's stack that are taken for granted: the usual limit */
@@ -27,18 +30,30 @@ enum {
 
 /* A stack that was walked.  Written once, but for `dead`. */
 struct known {
-    uint32_t next; /* in its bucket: a place in the arena, plus 1; 0: the last */
+    uint32_t next;       /* in its bucket: a place in the arena, plus 1; 0: the last */
+    uint32_t next_equal; /* of those with the same hash, for who walks */
     uint16_t call, count;
     uint32_t stack; /* on the board */
+    uint32_t hash;  /* of call and steps */
     _Atomic uint32_t dead;
     struct step steps[];
 };
 
+_Static_assert(BUCKETS == 1 << 12 && RECENT_SETS == 1 << 13, "as mix() is cut");
 _Static_assert(sizeof(struct known) % 8 == 0 && sizeof(struct step) % 8 == 0, "places count eights");
 
 static unsigned char *arena; /* NULL: no call sites here */
 static size_t arena_used;
-static _Atomic uint32_t buckets[BUCKETS]; /* of `known` by call and innermost return address: places plus 1 */
+
+/*
+ * Where `known` is found, as places plus 1.  One call place may be reached by any number of stacks (alloca, recursion, code
+ * made at run time), and only the stacks that are known say where on this one to look.  So those are looked at first that
+ * were found with the frame at this very address, then the newest few that begin with this return address; what is not
+ * among them is walked again, and then found by what the walk says (`equals`, for who holds the lock).
+ */
+static _Atomic uint32_t recent[RECENT_SETS][RECENT_WAYS]; /* by call, innermost return address, and frame address */
+static _Atomic uint32_t buckets[BUCKETS];                 /* by call and innermost return address, the newest first */
+static uint32_t equals[BUCKETS];                          /* by hash */
 
 static uintptr_t top; /* of the stack that the kernel made: an address near its end */
 
@@ -67,28 +82,84 @@ static bool leads_here(const struct known *known, const void *frame)
     return true;
 }
 
-static _Atomic uint32_t *bucket_of(enum call call, uint64_t ip)
+/* Neighbouring words, as the frames of one place are, spread evenly over the top bits: these make an index. */
+static uint64_t mix(uint64_t hash, uint64_t word)
 {
-    uint64_t hash = (ip ^ (uint64_t)call << 48) * UINT64_C(0x9e3779b97f4a7c15);
-    return &buckets[hash >> 52];
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
 }
 
-static const struct known *known_at(uint32_t place)
+static _Atomic uint32_t *bucket_of(enum call call, uint64_t ip)
 {
-    return (const struct known *)(const void *)(arena + (size_t)(place - 1) * 8);
+    return &buckets[mix(call, ip) >> 52];
+}
+
+/* The innermost return address of the stack that FRAME is on. */
+static uint64_t innermost(const void *frame)
+{
+    return word_at(frame, sizeof(uint64_t));
+}
+
+static _Atomic uint32_t *recent_set(enum call call, const void *frame)
+{
+    return recent[mix(mix(call, innermost(frame)), (uintptr_t)frame) >> 51];
+}
+
+static struct known *known_at(uint32_t place)
+{
+    return (struct known *)(void *)(arena + (size_t)(place - 1) * 8);
+}
+
+static bool is_stack_of(const struct known *known, enum call call, const void *frame)
+{
+    return known->call == call && leads_here(known, frame) && !atomic_load_explicit(&known->dead, memory_order_relaxed);
+}
+
+/* Notes that PLACE was found with FRAME where it is: instead of one that was not, or of any other. */
+static void note_recent(enum call call, const void *frame, uint32_t place)
+{
+    static _Atomic uint32_t turn;
+    _Atomic uint32_t *set = recent_set(call, frame);
+    uint32_t way = 0;
+    while (way < RECENT_WAYS && atomic_load_explicit(&set[way], memory_order_relaxed))
+        way++;
+    if (way == RECENT_WAYS)
+        way = atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % RECENT_WAYS;
+    atomic_store_explicit(&set[way], place, memory_order_release);
+}
+
+static uint32_t find_recent(enum call call, const void *frame)
+{
+    _Atomic uint32_t *set = recent_set(call, frame);
+    for (uint32_t way = 0; way < RECENT_WAYS; way++) {
+        uint32_t place = atomic_load_explicit(&set[way], memory_order_acquire);
+        if (place == 0)
+            break;
+        if (is_stack_of(known_at(place), call, frame))
+            return place;
+    }
+    return 0;
+}
+
+static uint32_t find_in_bucket(enum call call, const void *frame)
+{
+    uint32_t place = atomic_load_explicit(bucket_of(call, innermost(frame)), memory_order_acquire);
+    for (uint32_t probes = 0; place && probes < PROBES_MAX; probes++) {
+        if (is_stack_of(known_at(place), call, frame)) {
+            note_recent(call, frame, place);
+            return place;
+        }
+        place = known_at(place)->next;
+    }
+    return 0;
 }
 
 static struct stack *find_known(enum call call, const void *frame)
 {
-    uint32_t place = atomic_load_explicit(bucket_of(call, word_at(frame, sizeof(uint64_t))), memory_order_acquire);
-    while (place) {
-        const struct known *known = known_at(place);
-        if (known->call == call && leads_here(known, frame) &&
-            !atomic_load_explicit(&known->dead, memory_order_relaxed))
-            return board_stack(snag_board, known->stack);
-        place = known->next;
-    }
-    return NULL;
+    uint32_t place = find_recent(call, frame);
+    if (!place)
+        place = find_in_bucket(call, frame);
+    return place ? board_stack(snag_board, known_at(place)->stack) : NULL;
 }
 
 static size_t known_size(size_t steps)
@@ -96,21 +167,66 @@ static size_t known_size(size_t steps)
     return sizeof(struct known) + steps * sizeof(struct step);
 }
 
-/* Keeps the way to STACK.  Without room, or where it can't be known again, each call will walk. */
-static void keep(enum call call, uint32_t stack, const struct trail *trail)
+static uint32_t hash_of(enum call call, const struct trail *trail)
+{
+    uint64_t hash = call;
+    for (size_t i = 0; i < trail->count; i++) {
+        const struct step *step = &trail->steps[i];
+        hash = mix(hash, step->ip);
+        hash = mix(hash, (uint64_t)(uint32_t)step->ip_at << 32 | (uint32_t)step->fp_at);
+        hash = mix(hash, (uint64_t)step->fp);
+    }
+    return (uint32_t)hash;
+}
+
+static bool is_same_way(const struct known *known, uint32_t hash, enum call call, const struct trail *trail)
+{
+    return known->hash == hash && known->call == call && known->count == trail->count &&
+           memcmp(known->steps, trail->steps, trail->count * sizeof trail->steps[0]) == 0 &&
+           !atomic_load_explicit(&known->dead, memory_order_relaxed);
+}
+
+/* The place of the way that TRAIL is, which was known and was not found; 0: it is new. */
+static uint32_t find_equal(uint32_t hash, enum call call, const struct trail *trail)
+{
+    uint32_t place = equals[hash % BUCKETS];
+    while (place && !is_same_way(known_at(place), hash, call, trail))
+        place = known_at(place)->next_equal;
+    return place;
+}
+
+/* Adds the way to STACK.  Returns its place; 0 without room. */
+static uint32_t add_known(uint32_t hash, enum call call, uint32_t stack, const struct trail *trail)
 {
     size_t size = known_size(trail->count);
-    if (!trail->lasting || size > ARENA - arena_used)
-        return;
-    struct known *known = (struct known *)(void *)(arena + arena_used);
+    if (size > ARENA - arena_used)
+        return 0;
+    uint32_t place = (uint32_t)(arena_used / 8) + 1;
+    struct known *known = known_at(place);
     _Atomic uint32_t *bucket = bucket_of(call, trail->steps[0].ip);
     known->call = (uint16_t)call;
     known->count = (uint16_t)trail->count;
     known->stack = stack;
+    known->hash = hash;
     memcpy(known->steps, trail->steps, trail->count * sizeof trail->steps[0]);
     known->next = atomic_load_explicit(bucket, memory_order_relaxed);
-    atomic_store_explicit(bucket, (uint32_t)(arena_used / 8) + 1, memory_order_release);
-    arena_used += size;
+    known->next_equal = equals[hash % BUCKETS];
+    arena_used += size; /* before it is found: a child that is forked in between must not use the room again */
+    equals[hash % BUCKETS] = place;
+    atomic_store_explicit(bucket, place, memory_order_release);
+    return place;
+}
+
+/* Keeps the way to STACK from FRAME.  Without room, or where it can't be known again, each call will walk. */
+static void keep(enum call call, uint32_t stack, const struct trail *trail, const void *frame)
+{
+    if (!trail->lasting)
+        return;
+    uint32_t hash = hash_of(call, trail), place = find_equal(hash, call, trail);
+    if (!place)
+        place = add_known(hash, call, stack, trail);
+    if (place)
+        note_recent(call, frame, place);
 }
 
 /* --- One at a time. */
@@ -256,7 +372,7 @@ static struct stack *walk(enum call call, const void *frame)
     uint32_t index = put_stack(call, &trail);
     if (index == STACK_NONE)
         return NULL;
-    keep(call, index, &trail);
+    keep(call, index, &trail, frame);
     return board_stack(snag_board, index);
 }
 
