@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "loader.h"
 #include "memory.h"
 #include "module.h"
 #include "raw.h"
@@ -468,6 +469,6 @@ void site_begin(void)
     }
     top = (uintptr_t)getauxval(AT_RANDOM);
     arena = memory;
-    pthread_atfork(before_fork, after_fork, after_fork);
+    loader_at_fork(before_fork, after_fork, after_fork);
     await_resolution();
 }

@@ -2,10 +2,15 @@
  * wrap_wait.c - the poll, select and epoll families.  Until the server is ready, a wait on a listening socket is what
  * shows that it is.
  */
+#include <errno.h>
+
 #include "fds.h"
 #include "hook.h"
+#include "raw.h"
 #include "real.h"
 #include "show.h"
+
+enum { KERNEL_SIGSET = 8 }; /* bytes of a signal mask */
 
 /*
  * The first wait on a listening socket must be seen before it begins, and the entries may be no memory at all, which only
@@ -187,17 +192,31 @@ WRAPPER int epoll_pwait(int epfd, struct epoll_event *events, int count, int tim
     return hook_leave(&hook, ret);
 }
 
+/* libc has a function for it since glibc 2.35, and musl has none; programs make the system call. */
+static int really_epoll_pwait2(int epfd, struct epoll_event *events, int count, const struct timespec *timeout,
+                               const sigset_t *mask)
+{
+    if (REAL(epoll_pwait2))
+        return REAL(epoll_pwait2)(epfd, events, count, timeout, mask);
+    long ret = snag_raw(SYS_epoll_pwait2, epfd, raw_pointer(events), count, raw_pointer(timeout), raw_pointer(mask),
+                        KERNEL_SIGSET);
+    if (ret >= 0)
+        return (int)ret;
+    errno = (int)-ret;
+    return -1;
+}
+
 WRAPPER int epoll_pwait2(int epfd, struct epoll_event *events, int count, const struct timespec *timeout,
                          const sigset_t *mask)
 {
     struct hook hook;
     if (!hook_enter(&hook, CALL_epoll_pwait2, epfd))
-        return REAL(epoll_pwait2)(epfd, events, count, timeout, mask);
+        return really_epoll_pwait2(epfd, events, count, timeout, mask);
     if (shows_ready(&hook))
         fds_ready_epoll(epfd);
     if (show_wanted(&hook))
         show_epoll_wait(&hook, epfd, events, count, 0, timeout, mask);
-    int ret = hook.replaced ? hook.ret : REAL(epoll_pwait2)(epfd, events, count, timeout, mask);
+    int ret = hook.replaced ? hook.ret : really_epoll_pwait2(epfd, events, count, timeout, mask);
     if (show_wanted(&hook))
         show_epoll_wait_after(&hook, ret, events);
     return hook_leave(&hook, ret);

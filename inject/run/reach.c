@@ -178,19 +178,33 @@ static uint16_t own_machine(void)
     return read ? header.e_machine : EM_NONE;
 }
 
-/* glibc's loader is called ld-linux-x86-64.so.2, ld-linux-aarch64.so.1, ld64.so.2, ... */
+/* Reads the path of the loader, which SEGMENT holds. */
+static bool read_loader(int fd, const Elf64_Phdr *segment, char loader[PATH_MAX])
+{
+    size_t size = segment->p_filesz < PATH_MAX - 1 ? (size_t)segment->p_filesz : PATH_MAX - 1;
+    memset(loader, 0, PATH_MAX);
+    return read_at(fd, loader, size, segment->p_offset);
+}
+
+/* musl's loader is called ld-musl-x86_64.so.1, ... */
+static bool is_loader_of_musl(const char *loader)
+{
+    return strncmp(base_name(loader), "ld-musl-", 8) == 0;
+}
+
+/* glibc's is called ld-linux-x86-64.so.2, ld-linux-aarch64.so.1, ld64.so.2, ... */
+static bool is_loader_of_glibc(const char *loader)
+{
+    const char *name = base_name(loader);
+    return strncmp(name, "ld-linux", 8) == 0 || strncmp(name, "ld64.so", 7) == 0 || strncmp(name, "ld.so", 5) == 0;
+}
+
 static const char *loader_fault(int fd, const Elf64_Phdr *segment)
 {
-    char loader[PATH_MAX] = "";
-    size_t size = segment->p_filesz < sizeof loader - 1 ? (size_t)segment->p_filesz : sizeof loader - 1;
-    if (!read_at(fd, loader, size, segment->p_offset))
+    char loader[PATH_MAX];
+    if (!read_loader(fd, segment, loader) || is_loader_of_musl(loader) || is_loader_of_glibc(loader))
         return NULL;
-    const char *name = base_name(loader);
-    if (strncmp(name, "ld-musl", 7) == 0)
-        return "it is built for another libc (musl)";
-    if (strncmp(name, "ld-linux", 8) != 0 && strncmp(name, "ld64.so", 7) != 0 && strncmp(name, "ld.so", 5) != 0)
-        return "it is built for another libc than glibc";
-    return NULL;
+    return "it is built for another libc than glibc and musl";
 }
 
 /* Reads the program headers.  Returns how many, -1 if they can't be read. */
@@ -220,6 +234,17 @@ static const char *elf64_fault(int fd, const Elf64_Ehdr *header)
         if (segments[i].p_type == PT_INTERP)
             fault = loader_fault(fd, &segments[i]);
     return fault;
+}
+
+static bool elf64_is_for_musl(int fd, const Elf64_Ehdr *header)
+{
+    Elf64_Phdr segments[HEADERS_MAX];
+    char loader[PATH_MAX];
+    int count = read_segments(fd, header, segments);
+    for (int i = 0; i < count; i++)
+        if (segments[i].p_type == PT_INTERP)
+            return read_loader(fd, &segments[i], loader) && is_loader_of_musl(loader);
+    return false;
 }
 
 static bool read_header(int fd, Elf64_Ehdr *header)
@@ -349,6 +374,17 @@ bool reach_needs(const char *path, const char *library)
     return needs;
 }
 
+static bool is_for_musl(const char *path)
+{
+    Elf64_Ehdr header = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    bool is = read_header(fd, &header) && header.e_ident[EI_CLASS] == ELFCLASS64 && elf64_is_for_musl(fd, &header);
+    close(fd);
+    return is;
+}
+
 /* Reads the program of a #! line into INTERPRETER.  Returns whether PATH is a script that names one. */
 static bool read_interpreter(const char *path, char interpreter[PATH_MAX])
 {
@@ -403,6 +439,10 @@ void reach_command(const char *command, struct reach *out)
     find_program(command, out);
     if (out->status == 0)
         judge(out->program, reach_file(out->program), out);
+    if (out->status == 0 && is_for_musl(out->program)) {
+        out->siteless = true;
+        snprintf(out->why, sizeof out->why, "%s is for musl, where the shim finds no call sites", out->program);
+    }
 }
 
 /* Neither loader nor libc matter, but the system calls must be this machine's. */

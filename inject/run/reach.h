@@ -17,9 +17,10 @@ enum { REACH_WHY_MAX = 2 * PATH_MAX };
 struct reach {
     int status;              /* 0: nothing; 125: it can't be reached; 126: it can't be executed; 127: it is not found */
     bool by_file;            /* it is the program file that speaks against it, and that for this way in alone */
+    bool siteless;           /* it can be reached, but this way in knows no call sites there */
     char path[PATH_MAX];     /* the command, found in PATH */
     char program[PATH_MAX];  /* what is executed: the command, or if it is a script, its interpreter */
-    char why[REACH_WHY_MAX]; /* a sentence without a full stop; "" if status is 0 */
+    char why[REACH_WHY_MAX]; /* a sentence without a full stop; "" if status is 0 and `siteless` is not set */
 };
 
 /* Looks at COMMAND as execvp(3) would run it, through up to four levels of scripts (#!). */

@@ -205,7 +205,7 @@ static const char *why_no_sites(void *context)
         return session->backend->siteless(session->outside);
     uint32_t without = atomic_load(&session->board->no_unwinder);
     if (without > 0 && without >= atomic_load(&session->board->attached))
-        return "libunwind can't be used in the server, so its calls have no call sites: is libunwind8 installed?";
+        return "libunwind can't be used in the server, so its calls have no call sites: they take libunwind8, and glibc 2.35 or newer";
     return NULL;
 }
 
@@ -667,7 +667,7 @@ static void choose_backend(struct session *session, struct reach *reach)
     const char *wanted = session->options->backend, *server = session->options->server[0];
     session->backend = strcmp(wanted, "seccomp") == 0 ? &backend_seccomp : &backend_preload;
     session->backend->reach(server, reach);
-    if (strcmp(wanted, "auto") != 0 || !reach->by_file)
+    if (strcmp(wanted, "auto") != 0 || (!reach->by_file && !reach->siteless))
         return;
     struct reach *outside = malloc(sizeof *outside);
     if (outside == NULL)

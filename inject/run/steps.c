@@ -440,10 +440,11 @@ static void look_for_unwinder(struct session *session)
     session->unwinder_said = true;
     if (!session->needs_sites || without < atomic_load(&session->board->attached)) {
         say_note("libunwind can't be used in a process of the server, so its calls have no call sites: "
-                 "is libunwind8 installed?");
+                 "they take libunwind8, and glibc 2.35 or newer");
         return;
     }
-    say_error("libunwind can't be used in the server, and a rule needs call sites: is libunwind8 installed?");
+    say_error("libunwind can't be used in the server, and a rule needs call sites: they take libunwind8, and glibc "
+              "2.35 or newer");
     session_fail(session);
 }
 

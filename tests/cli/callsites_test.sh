@@ -222,8 +222,8 @@ test_report() {
 test_without_libunwind() {
     local TINY refusal note
     TINY=$(program tiny)
-    refusal="libunwind can't be used in the server, and a rule needs call sites: is libunwind8 installed?"
-    note="libunwind can't be used in a process of the server, so its calls have no call sites: is libunwind8 installed?"
+    refusal="libunwind can't be used in the server, and a rule needs call sites: they take libunwind8, and glibc 2.35 or newer"
+    note="libunwind can't be used in a process of the server, so its calls have no call sites: they take libunwind8, and glibc 2.35 or newer"
     if [ "${SNAG_BACKEND-}" = seccomp ]; then
         refusal="a rule needs call sites, and there are none: libunwind can't be loaded: install libunwind8"
         note="calls without call sites: libunwind can't be loaded: install libunwind8"

@@ -9,6 +9,18 @@ test_needs_libc_alone() {
     expect_equal 'DT_NEEDED' "$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' out | sort | tr '\n' ' ')" 'libc.so.6 libdl.so.2 '
 }
 
+# Of what musl has not, nothing but what may be missing: a library that needs a name that is nowhere ends the program.
+test_needs_what_musl_has_too() {
+    local musl
+    musl-gcc -o musl_program "$tests_root/tests/cli/servers/tiny.c"
+    musl=$(readelf -lW musl_program | sed -n 's/.*interpreter: \(.*\)]/\1/p') # which is its libc, too
+    nm -D --defined-only "$musl" | awk '{ print $3 }' | sort -u >musl
+    nm -D --undefined-only "$SHIM" | awk '$1 == "U" { sub(/@.*/, "", $2); print $2 }' | sort -u >needed
+    [ "$(wc -l <musl)" -gt 1000 ] && [ "$(wc -l <needed)" -gt 10 ] || fail 'the names were not read'
+    comm -13 musl needed >missing
+    expect_empty missing
+}
+
 test_loads_with_an_old_glibc() {
     run "$tests_root/scripts/glibc-floor" "$SHIM"
     show out

@@ -66,6 +66,54 @@ test_static_program_of_a_script() {
     expect_has err "snag: unreached: $STATIC"
 }
 
+# The shim is the same file for both, so that a program of one may start one of the other.
+test_musl_programs() {
+    musl-gcc -o musl "$tests_root/tests/cli/servers/tiny.c"
+    run "$SNAG" run --backend preload -e $RULE --send hi --expect hi -- ./musl 0
+    expect_status 0
+    expect_match err '^snag: rule 1, .*: matched 2, injected 1$'
+    expect_match err '^snag: verdict: served: .*; 1 fault injected$'
+    run "$SNAG" run --backend preload --summary sum.json -e $RULE --send hi --expect hi -- sh -c 'env -i ./musl 0; exit 0'
+    expect_status 0
+    expect_match err '^snag: rule 1, .*: matched 2, injected 1$'
+    expect_json sum.json '.unreached == []'
+    musl-gcc -x c -o starter - <<'END'
+#include <unistd.h>
+int main(int argc, char **argv) { return argc < 2 || execv(argv[1], argv + 1) != 0; }
+END
+    run "$SNAG" run --backend preload -e $RULE --send hi --expect hi -- ./starter "$TINY" 0
+    expect_status 0
+    expect_match err '^snag: rule 1, .*: matched 2, injected 1$'
+}
+
+# Names that the shim exports and musl has not: they are the system calls.
+test_what_musl_has_not() {
+    musl-gcc -D_GNU_SOURCE -x c -o asks - <<'END'
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+int main(void)
+{
+    int (*wait)(int, void *, int, const void *, const void *);
+    void *function = dlsym(RTLD_DEFAULT, "epoll_pwait2");
+    memcpy(&wait, &function, sizeof wait);
+    return function && wait(-1, "", 1, 0, 0) == -1 ? errno : 0;
+}
+END
+    run "$SNAG" run --backend preload -- ./asks
+    expect_status 9 # EBADF
+}
+
+test_call_sites_in_musl_are_refused() {
+    musl-gcc -o musl "$tests_root/tests/cli/servers/tiny.c"
+    run "$SNAG" run --backend preload -e $RULE:caller=main --send hi --expect hi -- ./musl 0
+    expect_status 125
+    expect_has err "libunwind can't be used in the server, and a rule needs call sites: they take libunwind8, and glibc 2.35 or newer"
+    run "$SNAG" run -e $RULE --send hi --expect hi -- ./musl 0
+    expect_status 0
+    expect_has err 'snag: ./musl is for musl, where the shim finds no call sites; taking the seccomp backend'
+}
+
 # Ordinary programs, forks and failed execs of a script are no news.
 test_no_false_alarm() {
     run "$SNAG" run --summary sum.json -- sh -c 'ls / >/dev/null; /none/prog 2>/dev/null; (exit 3); env true; echo $(echo x | cat)'
