@@ -205,7 +205,8 @@ static const char *why_no_sites(void *context)
         return session->backend->siteless(session->outside);
     uint32_t without = atomic_load(&session->board->no_unwinder);
     if (without > 0 && without >= atomic_load(&session->board->attached))
-        return "libunwind can't be used in the server, so its calls have no call sites: they take libunwind8, and glibc 2.35 or newer";
+        return "libunwind can't be used in the server, so its calls have no call sites: they take libunwind8, and "
+               "glibc 2.35 or newer";
     return NULL;
 }
 
