@@ -8,6 +8,7 @@
  *     engine/call.[ch], calls.def   the calls that can fail, as tables
  *     engine/rule.h, event.h        what is on the board: a rule, a record;  ticks.h  the counter that stamps it
  *     engine/stack.[ch]             call sites on the board: modules, stacks, where functions are
+ *     engine/unwinder.h             what libunwind is told alike, in a process and from outside
  *     engine/board.[ch]             the memory that snag and the processes under test share
  *     engine/decide.[ch]            the one decision: does a rule act on this call?
  *

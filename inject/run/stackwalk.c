@@ -21,10 +21,10 @@ bool stackwalk_walk(pid_t tid, enum call call, const struct mappings *mappings,
 #else
 
 #include <dlfcn.h>
-#include <libunwind.h>
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "engine/unwinder.h"
 #include "run/program.h"
 #include "run/target.h"
 
@@ -143,30 +143,6 @@ static int access_reg(unw_addr_space_t asked, unw_regnum_t number, unw_word_t *v
     return 0;
 }
 
-static int access_fpreg(unw_addr_space_t asked, unw_regnum_t number, unw_fpreg_t *value, int write, void *data)
-{
-    (void)asked;
-    (void)number;
-    (void)value;
-    (void)write;
-    (void)data;
-    return -UNW_EBADREG;
-}
-
-/* The table in .eh_frame_hdr: a head of four bytes that say how the rest is written, two numbers, pairs of offsets. */
-struct table_head {
-    uint8_t version, frames_encoding, count_encoding, table_encoding;
-    int32_t frames;
-    uint32_t count;
-};
-
-/* All linkers write it so: pointer to .eh_frame relative, count as it is, the table relative to the head. */
-static bool is_usual(const struct table_head *head)
-{
-    return head->version == 1 && head->frames_encoding == 0x1b && head->count_encoding == 0x03 &&
-           head->table_encoding == 0x3b;
-}
-
 /* The same of a program without that header: linkers leave it out of static ones. */
 static bool make_table(const struct mapped *file, unw_dyn_info_t *out)
 {
@@ -208,40 +184,6 @@ static int find_proc_info(unw_addr_space_t asked, unw_word_t ip, unw_proc_info_t
     int result = search(asked, ip, out, need_unwind_info, data);
     walk.guesses |= result < 0;
     return result;
-}
-
-static void put_unwind_info(unw_addr_space_t asked, unw_proc_info_t *info, void *data)
-{
-    (void)asked;
-    (void)info;
-    (void)data;
-}
-
-static int get_dyn_info_list_addr(unw_addr_space_t asked, unw_word_t *address, void *data)
-{
-    (void)asked;
-    (void)address;
-    (void)data;
-    return -UNW_ENOINFO;
-}
-
-static int resume(unw_addr_space_t asked, unw_cursor_t *cursor, void *data)
-{
-    (void)asked;
-    (void)cursor;
-    (void)data;
-    return -UNW_EINVAL;
-}
-
-static int get_proc_name(unw_addr_space_t asked, unw_word_t ip, char *name, size_t size, unw_word_t *offset, void *data)
-{
-    (void)asked;
-    (void)ip;
-    (void)name;
-    (void)size;
-    (void)offset;
-    (void)data;
-    return -UNW_ENOINFO;
 }
 
 /* --- The beginning ------------------------------------------------------------------------------------------------ */
