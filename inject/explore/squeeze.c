@@ -62,7 +62,8 @@ struct squeeze {
     struct logs logs;
     struct limited limited[CROWD_MAX];
     size_t limited_count;
-    int watchdog; /* -1: none */
+    int watchdog;    /* -1: none */
+    size_t too_many; /* so many clients at once are more than it serves with descriptors enough; 0: not so */
     struct measures m, control;
 };
 
@@ -244,10 +245,7 @@ static int control(struct squeeze *squeeze)
     return interrupted ? -1 : 0;
 }
 
-/*
- * Whether a process has a descriptor for each number below its limit.  A client that waits shows nothing alone: a server
- * that serves one after the other lets all but the first wait.
- */
+/* Whether a process has as many descriptors as its limit lets it. */
 static bool has_run_out(const struct squeeze *squeeze)
 {
     for (size_t i = 0; i < squeeze->limited_count; i++) {
@@ -310,10 +308,26 @@ static void recover(struct squeeze *squeeze, size_t since)
     m->left_waiting = (uint32_t)visitors_with(squeeze->visitors, since, FATE_WAITING);
 }
 
+/*
+ * Whether COUNT clients at once are served, now that there are descriptors for all of them.  A server that serves one after
+ * the other lets the others wait whatever its limit, and its table may be full by the way.
+ */
+static bool serves_at_once(struct squeeze *squeeze, size_t count)
+{
+    size_t served = 0;
+    visitors_free(squeeze->visitors);
+    squeeze->visitors = visitors_new(squeeze->base, &squeeze->config.run, &squeeze->endpoint);
+    while (squeeze->visitors != NULL && served < count &&
+           wait_for(squeeze, visitors_start(squeeze->visitors, true), squeeze->config.limits.patience_ns) ==
+               FATE_SERVED)
+        served++;
+    return served == count;
+}
+
 /* From the moment that the limit is changed, the watchdog is there. */
 static int take_and_give(struct squeeze *squeeze)
 {
-    size_t since = visitors_count(squeeze->visitors);
+    size_t clients = 0, since = visitors_count(squeeze->visitors);
     uint64_t most_ns = squeeze->for_ns + FILLERS_MAX * STILL_NS + squeeze->config.limits.patience_ns;
     squeeze->m = (struct measures){.ready = true, .armed = true, .worker_status = -1};
     choose_limits(squeeze);
@@ -325,6 +339,7 @@ static int take_and_give(struct squeeze *squeeze)
     int result = pull_down(squeeze);
     if (result == 0 && fill_up(squeeze)) {
         squeeze->m.real = 1;
+        clients = visitors_count(squeeze->visitors) - since;
         begin_window(squeeze);
         hold(squeeze, squeeze->for_ns);
         end_window(squeeze);
@@ -334,6 +349,10 @@ static int take_and_give(struct squeeze *squeeze)
         recover(squeeze, since);
     struct proc now;
     squeeze->m.ended = proc_read(squeeze->pid, &now) != 0 || now.state == 'Z';
+    if (squeeze->m.recovered && !squeeze->m.ended && !serves_at_once(squeeze, clients)) {
+        squeeze->m.real = 0;
+        squeeze->too_many = clients;
+    }
     return result;
 }
 
@@ -354,7 +373,9 @@ static int conclude(struct squeeze *squeeze)
                " ms; %.0f%% of a core, %.0f log lines a second; ",
                squeeze->m.clients, squeeze->m.window_ns / NS_PER_MS, 100 * oracle_rates(&squeeze->m).cpu,
                oracle_rates(&squeeze->m).lines_per_s);
-    if (squeeze->m.real > 0 && squeeze->m.recovered)
+    if (squeeze->too_many > 0)
+        printf("of %zu clients at once one waits with descriptors enough, too\n", squeeze->too_many);
+    else if (squeeze->m.real > 0 && squeeze->m.recovered)
         printf("served again %" PRIu64 " ms after\n", squeeze->m.recovered_ms);
     else
         puts(squeeze->m.real > 0 ? "not served again" : "it never ran out of descriptors");

@@ -39,6 +39,18 @@ SNAG=$build/snag SHIM=$build/libsnag.so LISTENER_ECHO=$build/listener-echo
 export BUILD_DIR
 TEST_SECONDS=${TEST_SECONDS:-60}
 export LC_ALL=C
+
+# A server under test has the descriptors that a test gives it, and none that whoever runs the tests has left open.
+close_inherited() {
+    local entry fd
+    for entry in /proc/self/fd/*; do
+        fd=${entry##*/}
+        # 255 is bash's own, for the file that it reads.
+        if [ "$fd" -gt 2 ] && [ "$fd" != 255 ]; then eval "exec $fd>&-"; fi
+    done
+}
+close_inherited
+
 out=out err=err status="" pid=""
 
 # Ends the test, with the line of the test file that led here.

@@ -101,7 +101,7 @@ is_back() {
 test_killed() {
     serve right
     before=$(limit)
-    start "$SNAG" squeeze --for 30s "$server_pid"
+    start "$SNAG" squeeze --for 10s "$server_pid"
     wait_for 40 is_lower
     stop "$pid" KILL
     wait_for 10 is_back
@@ -111,7 +111,7 @@ test_killed() {
 test_interrupted() {
     serve right
     before=$(limit)
-    start "$SNAG" squeeze --for 30s "$server_pid"
+    start "$SNAG" squeeze --for 10s "$server_pid"
     wait_for 40 is_lower
     stop "$pid" INT
     expect_status 125
