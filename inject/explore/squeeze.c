@@ -75,6 +75,17 @@ static void on_signal(int signal)
     interrupted = 1;
 }
 
+/* Begins a group of clients; the one before ends. */
+static bool new_clients(struct squeeze *squeeze)
+{
+    visitors_free(squeeze->visitors);
+    squeeze->visitors =
+        squeeze->base != NULL ? visitors_new(squeeze->base, &squeeze->config.run, &squeeze->endpoint) : NULL;
+    if (squeeze->visitors == NULL)
+        say_error("no memory for the clients");
+    return squeeze->visitors != NULL;
+}
+
 /* --- Time passes ------------------------------------------------------------------------------------------------- */
 
 static void stop_loop(evutil_socket_t fd, short what, void *context)
@@ -315,11 +326,8 @@ static void recover(struct squeeze *squeeze, size_t since)
 static bool serves_at_once(struct squeeze *squeeze, size_t count)
 {
     size_t served = 0;
-    visitors_free(squeeze->visitors);
-    squeeze->visitors = visitors_new(squeeze->base, &squeeze->config.run, &squeeze->endpoint);
-    while (squeeze->visitors != NULL && served < count &&
-           wait_for(squeeze, visitors_start(squeeze->visitors, true), squeeze->config.limits.patience_ns) ==
-               FATE_SERVED)
+    while (served < count && wait_for(squeeze, visitors_start(squeeze->visitors, true),
+                                      squeeze->config.limits.patience_ns) == FATE_SERVED)
         served++;
     return served == count;
 }
@@ -349,7 +357,11 @@ static int take_and_give(struct squeeze *squeeze)
         recover(squeeze, since);
     struct proc now;
     squeeze->m.ended = proc_read(squeeze->pid, &now) != 0 || now.state == 'Z';
-    if (squeeze->m.recovered && !squeeze->m.ended && !serves_at_once(squeeze, clients)) {
+    if (!squeeze->m.recovered || squeeze->m.ended)
+        return result;
+    if (!new_clients(squeeze))
+        return -1;
+    if (!serves_at_once(squeeze, clients)) {
         squeeze->m.real = 0;
         squeeze->too_many = clients;
     }
@@ -410,12 +422,8 @@ static int squeeze_it(struct squeeze *squeeze)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
     squeeze->base = event_base_new();
-    squeeze->visitors =
-        squeeze->base != NULL ? visitors_new(squeeze->base, &squeeze->config.run, &squeeze->endpoint) : NULL;
-    if (squeeze->visitors == NULL) {
-        say_error("no memory for the clients");
+    if (!new_clients(squeeze))
         return EXIT_SNAG;
-    }
     say_what(squeeze);
     if (control(squeeze) != 0 || take_and_give(squeeze) != 0)
         return EXIT_SNAG;
