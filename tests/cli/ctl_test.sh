@@ -212,6 +212,7 @@ test_names_that_mislead_are_refused() {
 test_other_users_are_refused() {
     [ "$(id -u)" = 0 ] || return 0
     local folder
+    reachable "$TINY"
     session -e accept:error=EMFILE:when=1
     folder=$(echo /dev/shm/snag."$pid".*)
     expect_equal 'mode of the folder' "$(stat -c %a "$folder/control")" 700
@@ -227,11 +228,9 @@ test_other_users_are_refused() {
     ctl list
     expect_has $out 'accept:error=EMFILE'
     stop "$pid"
-    # ... but root may control what others have started.  (The build may be in a folder that is root's alone.)
-    cp "$build/snag" "$SHIM" "$TINY" .
-    chmod 777 .
-    start setpriv --reuid nobody --regid nogroup --clear-groups ./snag run -v --name "$called" \
-        ${SNAG_BACKEND+--backend "$SNAG_BACKEND"} ${traced[@]+"${traced[@]}"} -- "./${TINY##*/}" 0
+    # ... but root may control what others have started.
+    start setpriv --reuid nobody --regid nogroup --clear-groups "$SNAG" run -v --name "$called" \
+        ${traced[@]+"${traced[@]}"} -- "./${TINY##*/}" 0
     wait_for 20 grep -q 'snag: ready' "$pid.err"
     ctl add accept:error=EMFILE
     expect_status 0

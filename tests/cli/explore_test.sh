@@ -144,11 +144,12 @@ test_an_accept_that_is_interrupted() {
 # Without CAP_SYS_RESOURCE, root must become the server's user to change its limit.
 test_real_exhaustion_of_another_user() {
     local as=(setpriv --reuid=65534 --regid=65534 --clear-groups --)
-    [ "$(id -u)" = 0 ] && "${as[@]}" test -x "$(program wrong)" || return 0
+    [ "$(id -u)" = 0 ] || return 0
+    reachable "$(program wrong)"
     port=$(free_port)
     for drop in '' '--bounding-set=-sys_resource --inh-caps=-sys_resource'; do
         # shellcheck disable=SC2086
-        run setpriv $drop "$SNAG" explore -o other "${times[@]}" --faults EMFILE --modes exhaust -- "${as[@]}" "$(program wrong)" shed "$port"
+        run setpriv $drop "$SNAG" explore -o other "${times[@]}" --faults EMFILE --modes exhaust -- "${as[@]}" ./wrong shed "$port"
         expect_status 0
         expect_json other/summary.json '.cases[0].verdict == "shed"'
         rm -r other
@@ -549,7 +550,7 @@ test_output_folder_is_not_writable() {
     mkdir -m 555 locked
     if [ "$(id -u)" = 0 ]; then
         as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-        "${as[@]}" test -x "$SNAG" || return 0
+        reachable
     fi
     run "${as[@]}" "$SNAG" explore -o locked -- true
     expect_status 125

@@ -14,6 +14,7 @@
 #   wait_for SECONDS COMMAND...             until it succeeds; fails the test when it did not in time
 #   free_port                               prints the number of a TCP port that nobody listens on
 #   program NAME                            path of a program of tests/cli/servers
+#   reachable FILE...                       every user may enter the test's folder, and finds there FILEs and what $SNAG is now
 #   expect_status N                         what `run` or `stop` saw
 #   expect_lines FILE <<< LINES             FILE is exactly these lines: * and ? are globs, a line ... is any lines
 #   expect_has FILE TEXT                    a line has TEXT in it;  expect_lacks: no line has
@@ -135,6 +136,17 @@ wait_for() {
 
 program() {
     printf '%s\n' "$build/tests/$1"
+}
+
+# The project may be in a folder that is its user's alone, as root's home is.
+reachable() {
+    cp "$build/snag" "$SHIM" "$@" .
+    chmod 777 .
+    BUILD_DIR=$PWD SNAG=$PWD/snag
+    if [ -n "${SNAG_BACKEND-}" ]; then
+        cp "$tests_root/tests/cli/with_backend" .
+        SNAG=$PWD/with_backend
+    fi
 }
 
 free_port() {

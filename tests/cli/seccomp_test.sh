@@ -123,10 +123,11 @@ test_setuid_program() {
 
 test_ordinary_user() {
     [ "$(id -u)" = 0 ] || { echo 'all tests here are run as an ordinary user'; return 0; }
-    run setpriv --reuid=65534 --regid=65534 --clear-groups "$SNAG" run "${ON[@]}" -e accept:error=EMFILE:when=1 "${ECHO[@]}" -- "$STATIC" 0
+    reachable "$STATIC"
+    run setpriv --reuid=65534 --regid=65534 --clear-groups "$SNAG" run "${ON[@]}" -e accept:error=EMFILE:when=1 "${ECHO[@]}" -- ./tiny_static 0
     expect_status 0
     expect_has err 'matched 2, injected 1'
-    run setpriv --reuid=65534 --regid=65534 --clear-groups unshare -Ur "$SNAG" run "${ON[@]}" -e accept:error=EMFILE:when=1 "${ECHO[@]}" -- "$STATIC" 0
+    run setpriv --reuid=65534 --regid=65534 --clear-groups unshare -Ur "$SNAG" run "${ON[@]}" -e accept:error=EMFILE:when=1 "${ECHO[@]}" -- ./tiny_static 0
     grep -q 'unshare failed' err && { echo 'no user namespaces here'; return 0; }
     expect_status 0
     expect_has err 'matched 2, injected 1'
